@@ -1,0 +1,19 @@
+//! Compiles the protos with protox, so that no protoc is needed.
+
+use std::{env, fs, path::PathBuf};
+
+#[expect(clippy::disallowed_methods, reason = "OUT_DIR is Cargo's word to a build script, no setting")]
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=migrations");
+    let files = ["error_reason", "ticket", "chat_message", "deletion_log"].map(|name| format!("deskledger/v1/{name}.proto"));
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(files)?;
+    // Encoded by protox: prost would drop the options it does not know, google.api.http among them.
+    let descriptor_set = PathBuf::from(env::var("OUT_DIR")?).join("descriptor_set.bin");
+    fs::write(&descriptor_set, compiler.encode_file_descriptor_set())?;
+
+    tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Chat messages: storing, reading and exporting them.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::app::request::Begun;
+use crate::app::retry::Retry;
+use crate::domain::caller::Caller;
+use crate::domain::chat_message::{ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
+use crate::domain::ids::{ChatMessageId, MessageId, RequestId, TicketId};
+use crate::domain::page::{Binding, Page, PageRequest};
+use crate::domain::request::RequestKey;
+use crate::error::Error;
+use crate::storage;
+use crate::storage::chat_message::ExportPosition;
+use crate::storage::request::Effect;
+
+/// How many bytes of text a page or a part of an export has about; a page of one message may have more.
+pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// A part of an export of messages.
+#[derive(Debug)]
+pub struct ExportPart {
+    /// The next messages; never empty.
+    pub messages: Vec<ChatMessage>,
+    /// Goes on after them.
+    pub resume_token: String,
+}
+
+/// What stands behind one message of a batch.
+struct Asked {
+    /// Its place among the distinct messages.
+    distinct: usize,
+    /// An earlier message of the batch has the same external id.
+    repeated: bool,
+}
+
+impl App {
+    /// Stores one message at the end of a ticket.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    pub async fn create_chat_message(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        message: NewChatMessage,
+        request_id: Option<RequestId>,
+    ) -> Result<Stored, Error> {
+        let key = request_id.map(|id| RequestKey::new(id, "CreateChatMessage", &(ticket_id, &message)));
+        let mut stored = self.store(caller, ticket_id, vec![message], key.as_ref()).await?;
+        stored.pop().ok_or_else(|| Error::internal("no answer for the one message"))
+    }
+
+    /// Stores messages at the end of a ticket in their order, all or none, and answers each in the same order.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    pub async fn create_chat_messages(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        messages: Vec<NewChatMessage>,
+        request_id: Option<RequestId>,
+    ) -> Result<Vec<Stored>, Error> {
+        let key = request_id.map(|id| RequestKey::new(id, "BatchCreateChatMessages", &(ticket_id, &messages)));
+        self.store(caller, ticket_id, messages, key.as_ref()).await
+    }
+
+    async fn store(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        messages: Vec<NewChatMessage>,
+        key: Option<&RequestKey>,
+    ) -> Result<Vec<Stored>, Error> {
+        let (distinct, asked) = distinct(messages);
+        let mut retry = Retry::new();
+        loop {
+            let outcome = match key {
+                None => self.append(caller, ticket_id, &distinct, &asked).await,
+                Some(_) => self.append_once_for(caller, ticket_id, &distinct, &asked, key).await,
+            };
+            if !retry.again(&outcome).await {
+                return outcome;
+            }
+        }
+    }
+
+    /// Without a request id the one statement is its own transaction.
+    async fn append(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        distinct: &[NewChatMessage],
+        asked: &[Asked],
+    ) -> Result<Vec<Stored>, Error> {
+        let mut connection = self.connection().await?;
+        let stored = storage::chat_message::append(&mut connection, caller.application, ticket_id, distinct, self.now()).await?;
+        Ok(answers(asked, &stored.ok_or(Error::TicketNotFound { ticket_id })?))
+    }
+
+    async fn append_once_for(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        distinct: &[NewChatMessage],
+        asked: &[Asked],
+        key: Option<&RequestKey>,
+    ) -> Result<Vec<Stored>, Error> {
+        match self.begin_write(caller, key).await? {
+            Begun::Repeat(mut transaction, effect) => stored_before(&mut transaction, caller, &effect).await,
+            Begun::New(mut write) => {
+                let stored =
+                    storage::chat_message::append(&mut write.transaction, caller.application, ticket_id, distinct, self.now())
+                        .await?;
+                let answers = answers(asked, &stored.ok_or(Error::TicketNotFound { ticket_id })?);
+                let effect = Effect {
+                    ticket_id,
+                    chat_message_ids: answers.iter().map(|stored| stored.message.id).collect(),
+                    duplicates: answers.iter().map(|stored| stored.duplicate).collect(),
+                };
+                write.commit(&effect).await?;
+                Ok(answers)
+            }
+        }
+    }
+
+    /// Reads one message, or its tombstone.
+    ///
+    /// # Errors
+    /// [`Error::ChatMessageNotFound`]; when the database is away.
+    pub async fn get_chat_message(&self, caller: &Caller, ticket_id: TicketId, id: ChatMessageId) -> Result<ChatMessage, Error> {
+        let mut connection = self.connection().await?;
+        let mut found = storage::chat_message::find(&mut connection, caller.application, ticket_id, &[id]).await?;
+        found.pop().ok_or(Error::ChatMessageNotFound { ticket_id, id })
+    }
+
+    /// Lists a ticket's messages ascending by number, tombstones included. A page ends early where its texts pass `max_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::PageTokenInvalid`]; when the database is away.
+    pub async fn list_chat_messages(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        page: &PageRequest,
+        max_bytes: usize,
+    ) -> Result<Page<ChatMessage>, Error> {
+        let binding = Binding::new(caller.application, "ListChatMessages", &ticket_id);
+        let [position] = match &page.token {
+            Some(token) => binding.position("page_token", token)?,
+            None => [0],
+        };
+        // Numbers are dense: passing over n messages is starting n numbers later.
+        let after = MessageId(position.saturating_add(page.skip));
+        let mut connection = self.connection().await?;
+        let listed = storage::chat_message::list(&mut connection, caller.application, ticket_id, after, page.size).await?;
+        let storage::chat_message::Listed { messages: mut items, message_count } =
+            listed.ok_or(Error::TicketNotFound { ticket_id })?;
+        keep_within(&mut items, max_bytes);
+        let next = items.last().map(|last| last.message_id.0).filter(|last| *last < message_count);
+        Ok(Page { items, next_page_token: next.map(|last| binding.token([last])), total_size: message_count })
+    }
+
+    /// Reads the next part of an export of a ticket's or the application's messages; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::PageTokenInvalid`]; when the database is away.
+    pub async fn export_chat_messages(
+        &self,
+        caller: &Caller,
+        ticket_id: Option<TicketId>,
+        resume_token: Option<&str>,
+    ) -> Result<Option<ExportPart>, Error> {
+        let binding = Binding::new(caller.application, "ExportChatMessages", &ticket_id);
+        let [after_ticket, after_message] = match resume_token {
+            Some(token) => binding.position("resume_token", token)?,
+            None => [0, 0],
+        };
+        let mut connection = self.connection().await?;
+        let application = caller.application;
+        let mut messages = if let Some(ticket_id) = ticket_id {
+            let listed =
+                storage::chat_message::list(&mut connection, application, ticket_id, MessageId(after_message), MAX_PAGE_SIZE)
+                    .await?;
+            listed.ok_or(Error::TicketNotFound { ticket_id })?.messages
+        } else {
+            let after = ExportPosition { ticket_id: TicketId(after_ticket), message_id: MessageId(after_message) };
+            storage::chat_message::export(&mut connection, application, after, MAX_PAGE_SIZE).await?
+        };
+        keep_within(&mut messages, PAGE_BYTES);
+        let resume_token = messages.last().map(|last| binding.token([last.ticket_id.0, last.message_id.0]));
+        Ok(resume_token.map(|resume_token| ExportPart { messages, resume_token }))
+    }
+}
+
+/// Cuts a page where its texts pass `max_bytes`; the first message always stays.
+fn keep_within(messages: &mut Vec<ChatMessage>, max_bytes: usize) {
+    let mut bytes = 0;
+    let over = messages.iter().position(|message| {
+        bytes += message.text_bytes();
+        bytes > max_bytes
+    });
+    if let Some(at) = over {
+        messages.truncate(at.max(1));
+    }
+}
+
+/// Separates the messages of a batch from those that repeat an external id of an earlier one.
+fn distinct(messages: Vec<NewChatMessage>) -> (Vec<NewChatMessage>, Vec<Asked>) {
+    let mut firsts: HashMap<String, usize> = HashMap::new();
+    let mut distinct: Vec<NewChatMessage> = Vec::with_capacity(messages.len());
+    let mut asked = Vec::with_capacity(messages.len());
+    for message in messages {
+        let first = message.external_id.as_ref().and_then(|id| firsts.get(id).copied());
+        if let Some(id) = message.external_id.clone().filter(|_| first.is_none()) {
+            firsts.insert(id, distinct.len());
+        }
+        asked.push(Asked { distinct: first.unwrap_or(distinct.len()), repeated: first.is_some() });
+        if first.is_none() {
+            distinct.push(message);
+        }
+    }
+    (distinct, asked)
+}
+
+fn answers(asked: &[Asked], stored: &[Stored]) -> Vec<Stored> {
+    let answer = |asked: &Asked| {
+        let Stored { message, duplicate } = stored[asked.distinct].clone();
+        Stored { message, duplicate: duplicate || asked.repeated }
+    };
+    asked.iter().map(answer).collect()
+}
+
+async fn stored_before(connection: &mut PgConnection, caller: &Caller, effect: &Effect) -> Result<Vec<Stored>, Error> {
+    let found = storage::chat_message::find(connection, caller.application, effect.ticket_id, &effect.chat_message_ids).await?;
+    let by_id: HashMap<ChatMessageId, ChatMessage> = found.into_iter().map(|message| (message.id, message)).collect();
+    let answer = |(id, duplicate): (&ChatMessageId, &bool)| {
+        let message = by_id.get(id).cloned().ok_or(Error::ChatMessageNotFound { ticket_id: effect.ticket_id, id: *id })?;
+        Ok(Stored { message, duplicate: *duplicate })
+    };
+    effect.chat_message_ids.iter().zip(&effect.duplicates).map(answer).collect()
+}

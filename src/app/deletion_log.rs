@@ -1,0 +1,105 @@
+//! The log of deletions: reading and exporting it.
+
+use chrono::{DateTime, NaiveDate};
+
+use crate::app::App;
+use crate::app::ticket::next_of;
+use crate::domain::caller::Caller;
+use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Position};
+use crate::domain::ids::{DeletionLogId, TicketId};
+use crate::domain::page::{Binding, Page, PageRequest};
+use crate::error::Error;
+use crate::storage;
+
+/// How many entries a part of an export has at most.
+const EXPORT_PART: i64 = 500;
+
+/// A part of an export of the log.
+#[derive(Debug)]
+pub struct LogExportPart {
+    /// The next entries; never empty.
+    pub logs: Vec<DeletionLog>,
+    /// Goes on after them.
+    pub resume_token: String,
+}
+
+impl App {
+    /// Reads one entry.
+    ///
+    /// # Errors
+    /// [`Error::DeletionLogNotFound`]; when the database is away.
+    pub async fn get_deletion_log(&self, caller: &Caller, ticket_id: TicketId, id: DeletionLogId) -> Result<DeletionLog, Error> {
+        let mut connection = self.connection().await?;
+        let found = storage::deletion_log::find(&mut connection, caller.application, ticket_id, id).await?;
+        found.ok_or(Error::DeletionLogNotFound { ticket_id, id })
+    }
+
+    /// Lists entries newest first.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] for the range of days, [`Error::PageTokenInvalid`]; when the database is away.
+    pub async fn list_deletion_logs(
+        &self,
+        caller: &Caller,
+        filter: &DeletionLogFilter,
+        page: &PageRequest,
+    ) -> Result<Page<DeletionLog>, Error> {
+        let binding = Binding::new(caller.application, "ListDeletionLogs", filter);
+        let (range, after) = self.start_of(binding, filter, "page_token", page.token.as_deref())?;
+        let mut connection = self.connection().await?;
+        let total_size = storage::deletion_log::count(&mut connection, caller.application, filter, range).await?;
+        let asked = page.size + 1; // one more tells whether there is a next page
+        let mut items =
+            storage::deletion_log::list(&mut connection, caller.application, filter, range, after, page.skip, asked).await?;
+        let next_page_token = next_of(&mut items, page.size).map(|last| token_after(binding, range, last));
+        Ok(Page { items, next_page_token, total_size })
+    }
+
+    /// Reads the next part of an export of the log, newest first; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] for the range of days, [`Error::PageTokenInvalid`]; when the database is away.
+    pub async fn export_deletion_logs(
+        &self,
+        caller: &Caller,
+        filter: &DeletionLogFilter,
+        resume_token: Option<&str>,
+    ) -> Result<Option<LogExportPart>, Error> {
+        let binding = Binding::new(caller.application, "ExportDeletionLogs", filter);
+        let (range, after) = self.start_of(binding, filter, "resume_token", resume_token)?;
+        let mut connection = self.connection().await?;
+        let logs = storage::deletion_log::list(&mut connection, caller.application, filter, range, after, 0, EXPORT_PART).await?;
+        let resume_token = logs.last().map(|last| token_after(binding, range, last));
+        Ok(resume_token.map(|resume_token| LogExportPart { logs, resume_token }))
+    }
+
+    /// The range and the position of a token, or where a list without one starts. A token keeps the range of its first page, which
+    /// would else move at midnight.
+    fn start_of(
+        &self,
+        binding: Binding,
+        filter: &DeletionLogFilter,
+        field: &'static str,
+        token: Option<&str>,
+    ) -> Result<(DayRange, Position), Error> {
+        let Some(token) = token else {
+            let today = self.now().date_naive();
+            let range = DayRange::resolve(filter.start_date, filter.end_date, today);
+            let range = range.map_err(|violation| Error::InvalidFields(vec![violation]))?;
+            return Ok((range, Position::start(range)));
+        };
+        let [start, end, delete_time, id] = binding.position(field, token)?;
+        let day = |number: i64| i32::try_from(number).ok().and_then(NaiveDate::from_epoch_days);
+        match (day(start), day(end), DateTime::from_timestamp_micros(delete_time)) {
+            (Some(start), Some(end), Some(delete_time)) => {
+                Ok((DayRange { start, end }, Position { delete_time, id: DeletionLogId(id) }))
+            }
+            _ => Err(Error::PageTokenInvalid { field }),
+        }
+    }
+}
+
+fn token_after(binding: Binding, range: DayRange, last: &DeletionLog) -> String {
+    let (start, end) = (i64::from(range.start.to_epoch_days()), i64::from(range.end.to_epoch_days()));
+    binding.token([start, end, last.delete_time.timestamp_micros(), last.id.0])
+}

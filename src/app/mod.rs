@@ -1,0 +1,75 @@
+//! Use cases: what the service does, in the words of the domain. Every transaction begins and ends here; no SQL, no protocol.
+
+mod application;
+mod chat_message;
+mod deletion;
+mod deletion_log;
+mod request;
+mod retry;
+mod ticket;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
+
+pub use crate::app::chat_message::{ExportPart, PAGE_BYTES};
+pub use crate::app::deletion::Deleted;
+pub use crate::app::deletion_log::LogExportPart;
+pub use crate::app::token::{IssuedToken, NewToken};
+use crate::domain::clock::Clock;
+use crate::error::Error;
+use crate::storage::{self, from_sqlx};
+
+/// The service's use cases over one database.
+pub struct App {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    tokens: token::Cache,
+}
+
+/// How many request ids the retention loop removes in one statement.
+const FORGET_BATCH: i64 = 1000;
+
+impl App {
+    /// Makes the use cases over a pool. A token is looked up again when `token_cache_ttl` has passed: so long a revoked one lives on.
+    #[must_use]
+    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, token_cache_ttl: Duration) -> Self {
+        Self { pool, clock, tokens: token::cache(token_cache_ttl) }
+    }
+
+    /// Whether calls can be served: the database is reachable and has every migration of this build.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn is_ready(&self) -> Result<bool, Error> {
+        storage::migration::is_current(&mut *self.connection().await?).await
+    }
+
+    /// Forgets request ids that were first used longer than `retention` ago, and says how many.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn forget_requests(&self, retention: TimeDelta) -> Result<u64, Error> {
+        let oldest = self.now() - retention;
+        let mut forgotten = 0;
+        loop {
+            let batch = storage::request::forget(&mut *self.connection().await?, oldest, FORGET_BATCH).await?;
+            forgotten += batch;
+            if batch < FORGET_BATCH.unsigned_abs() {
+                return Ok(forgotten);
+            }
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
+        self.pool.acquire().await.map_err(from_sqlx)
+    }
+}

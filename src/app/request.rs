@@ -1,0 +1,48 @@
+//! Calls with a request id: the id and what it led to are kept in the transaction of the effect, so that a repeat gets the first answer.
+
+use sqlx::{Postgres, Transaction};
+
+use crate::app::App;
+use crate::domain::caller::Caller;
+use crate::domain::request::RequestKey;
+use crate::error::Error;
+use crate::storage::request::{Claim, Effect};
+use crate::storage::{self, from_sqlx};
+
+/// A write in progress. Dropped without [`Write::commit`] it leaves nothing behind.
+pub(super) struct Write<'a> {
+    pub(super) transaction: Transaction<'static, Postgres>,
+    caller: &'a Caller,
+    key: Option<&'a RequestKey>,
+}
+
+/// What a write begins as.
+pub(super) enum Begun<'a> {
+    /// To be carried out.
+    New(Write<'a>),
+    /// It was carried out before; this is what it led to, to be read on that transaction.
+    Repeat(Transaction<'static, Postgres>, Effect),
+}
+
+impl App {
+    /// Begins the transaction of a mutating call.
+    pub(super) async fn begin_write<'a>(&self, caller: &'a Caller, key: Option<&'a RequestKey>) -> Result<Begun<'a>, Error> {
+        let mut transaction = self.pool.begin().await.map_err(from_sqlx)?;
+        let Some(claimed) = key else { return Ok(Begun::New(Write { transaction, caller, key })) };
+        match storage::request::claim(&mut transaction, caller.application, claimed, self.now()).await? {
+            Claim::New => Ok(Begun::New(Write { transaction, caller, key })),
+            Claim::Repeat(effect) => Ok(Begun::Repeat(transaction, effect)),
+            Claim::Reused { first_use_time } => Err(Error::RequestIdReused { request_id: claimed.id, first_use_time }),
+        }
+    }
+}
+
+impl Write<'_> {
+    /// Keeps what the call led to, where it has a request id, and ends the transaction.
+    pub(super) async fn commit(mut self, effect: &Effect) -> Result<(), Error> {
+        if let Some(key) = self.key {
+            storage::request::record(&mut self.transaction, self.caller.application, key, effect).await?;
+        }
+        self.transaction.commit().await.map_err(from_sqlx)
+    }
+}

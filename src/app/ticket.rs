@@ -1,0 +1,209 @@
+//! Tickets.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::app::App;
+use crate::app::request::Begun;
+use crate::app::retry::Retry;
+use crate::domain::caller::Caller;
+use crate::domain::chat_message::NewChatMessage;
+use crate::domain::ids::{RequestId, TicketId};
+use crate::domain::page::{Binding, Page, PageRequest};
+use crate::domain::request::RequestKey;
+use crate::domain::ticket::{Closing, DEFAULT_CLOSE_STATUS, NewTicket, Ticket, TicketChange, TicketFilter, TicketStatus};
+use crate::error::Error;
+use crate::storage;
+use crate::storage::request::Effect;
+
+/// A change of one ticket, decided under the lock on its row.
+#[derive(Serialize)]
+enum Change<'a> {
+    Update { change: &'a TicketChange, etag: Option<&'a str> },
+    Close { comment: &'a str, message: Option<&'a NewChatMessage> },
+    Reopen,
+}
+
+impl App {
+    /// Opens a ticket.
+    ///
+    /// # Errors
+    /// [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    pub async fn create_ticket(&self, caller: &Caller, ticket: &NewTicket, request_id: Option<RequestId>) -> Result<Ticket, Error> {
+        let key = request_id.map(|id| RequestKey::new(id, "CreateTicket", ticket));
+        let mut retry = Retry::new();
+        loop {
+            let outcome = self.create_ticket_once(caller, ticket, key.as_ref()).await;
+            if !retry.again(&outcome).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn create_ticket_once(&self, caller: &Caller, ticket: &NewTicket, key: Option<&RequestKey>) -> Result<Ticket, Error> {
+        match self.begin_write(caller, key).await? {
+            Begun::Repeat(mut transaction, effect) => find(&mut transaction, caller, effect.ticket_id).await,
+            Begun::New(mut write) => {
+                let id = storage::ticket::insert(&mut write.transaction, caller.application, ticket, self.now()).await?;
+                let made = find(&mut write.transaction, caller, id).await?;
+                write.commit(&effect_on(id)).await?;
+                Ok(made)
+            }
+        }
+    }
+
+    /// Reads a ticket.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`]; when the database is away.
+    pub async fn get_ticket(&self, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
+        find(&mut *self.connection().await?, caller, id).await
+    }
+
+    /// Finds the oldest ticket of a channel.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn find_ticket_by_channel_url(&self, caller: &Caller, channel_url: &str) -> Result<Option<TicketId>, Error> {
+        storage::ticket::find_by_channel_url(&mut *self.connection().await?, caller.application, channel_url).await
+    }
+
+    /// Lists tickets ascending by id.
+    ///
+    /// # Errors
+    /// [`Error::PageTokenInvalid`]; when the database is away.
+    pub async fn list_tickets(&self, caller: &Caller, filter: &TicketFilter, page: &PageRequest) -> Result<Page<Ticket>, Error> {
+        let binding = Binding::new(caller.application, "ListTickets", filter);
+        let [after] = match &page.token {
+            Some(token) => binding.position("page_token", token)?,
+            None => [0],
+        };
+        let mut connection = self.connection().await?;
+        let total_size = storage::ticket::count(&mut connection, caller.application, filter).await?;
+        let asked = page.size + 1; // one more tells whether there is a next page
+        let mut items =
+            storage::ticket::list(&mut connection, caller.application, filter, TicketId(after), page.skip, asked).await?;
+        let next_page_token = next_of(&mut items, page.size).map(|last| binding.token([last.id.0]));
+        Ok(Page { items, next_page_token, total_size })
+    }
+
+    /// Changes a ticket's fields. `etag`, where given, must be the current one.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::EtagMismatch`], [`Error::TicketStatusTransitionInvalid`], [`Error::RequestIdReused`],
+    /// [`Error::WriteConflict`]; when the database is away.
+    pub async fn update_ticket(
+        &self,
+        caller: &Caller,
+        id: TicketId,
+        change: &TicketChange,
+        etag: Option<&str>,
+        request_id: Option<RequestId>,
+    ) -> Result<Ticket, Error> {
+        self.change_ticket(caller, id, Change::Update { change, etag }, request_id).await
+    }
+
+    /// Closes a ticket, after a last message where one is given.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::TicketAlreadyClosed`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database
+    /// is away.
+    pub async fn close_ticket(
+        &self,
+        caller: &Caller,
+        id: TicketId,
+        comment: &str,
+        message: Option<&NewChatMessage>,
+        request_id: Option<RequestId>,
+    ) -> Result<Ticket, Error> {
+        self.change_ticket(caller, id, Change::Close { comment, message }, request_id).await
+    }
+
+    /// Reopens a ticket to PENDING.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::TicketNotClosed`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is
+    /// away.
+    pub async fn reopen_ticket(&self, caller: &Caller, id: TicketId, request_id: Option<RequestId>) -> Result<Ticket, Error> {
+        self.change_ticket(caller, id, Change::Reopen, request_id).await
+    }
+
+    async fn change_ticket(
+        &self,
+        caller: &Caller,
+        id: TicketId,
+        change: Change<'_>,
+        request_id: Option<RequestId>,
+    ) -> Result<Ticket, Error> {
+        let key = request_id.map(|request_id| RequestKey::new(request_id, "ChangeTicket", &(id, &change)));
+        let mut retry = Retry::new();
+        loop {
+            let outcome = self.change_ticket_once(caller, id, &change, key.as_ref()).await;
+            if !retry.again(&outcome).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn change_ticket_once(
+        &self,
+        caller: &Caller,
+        id: TicketId,
+        change: &Change<'_>,
+        key: Option<&RequestKey>,
+    ) -> Result<Ticket, Error> {
+        let mut write = match self.begin_write(caller, key).await? {
+            Begun::Repeat(mut transaction, effect) => return find(&mut transaction, caller, effect.ticket_id).await,
+            Begun::New(write) => write,
+        };
+        let connection: &mut PgConnection = &mut write.transaction;
+        let application = caller.application;
+        let locked = storage::ticket::lock(connection, application, id).await?.ok_or(Error::TicketNotFound { ticket_id: id })?;
+        match change {
+            Change::Update { change, etag } => {
+                let current = locked.version.to_string();
+                if etag.is_some_and(|etag| etag != current) {
+                    return Err(Error::EtagMismatch { ticket_id: id, etag: current });
+                }
+                change.next_status(id, locked.status)?;
+                storage::ticket::update(connection, application, id, change).await?;
+            }
+            Change::Close { comment, message } => {
+                if locked.status == TicketStatus::Closed {
+                    return Err(Error::TicketAlreadyClosed { ticket_id: id });
+                }
+                let now = self.now();
+                if let Some(message) = message {
+                    storage::chat_message::append(connection, application, id, std::slice::from_ref(*message), now).await?;
+                }
+                let closing = Closing { time: now, status: DEFAULT_CLOSE_STATUS.to_owned(), comment: (*comment).to_owned() };
+                storage::ticket::close(connection, application, id, &closing).await?;
+            }
+            Change::Reopen => {
+                if locked.status != TicketStatus::Closed {
+                    return Err(Error::TicketNotClosed { ticket_id: id, status: locked.status });
+                }
+                storage::ticket::reopen(connection, application, id).await?;
+            }
+        }
+        let changed = find(connection, caller, id).await?;
+        write.commit(&effect_on(id)).await?;
+        Ok(changed)
+    }
+}
+
+/// Cuts the item off that was read only to see whether there is one, and answers the last of the page when there was.
+pub(super) fn next_of<T>(items: &mut Vec<T>, size: i64) -> Option<&T> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = items.len() > size;
+    items.truncate(size);
+    items.last().filter(|_| more)
+}
+
+async fn find(connection: &mut PgConnection, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
+    storage::ticket::find(connection, caller.application, id).await?.ok_or(Error::TicketNotFound { ticket_id: id })
+}
+
+fn effect_on(ticket_id: TicketId) -> Effect {
+    Effect { ticket_id, chat_message_ids: vec![], duplicates: vec![] }
+}

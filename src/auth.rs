@@ -1,0 +1,84 @@
+//! Authentication: one layer for both doors, which makes a call's token its caller.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{AUTHORIZATION, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::app::App;
+use crate::domain::caller::Caller;
+use crate::error::Error;
+
+/// The header that clients of the REST API know.
+pub const SENDBIRD_DESK_API_TOKEN: HeaderName = HeaderName::from_static("sendbirddeskapitoken");
+/// What the first label of a host name begins with when it names an application.
+const HOST_PREFIX: &str = "desk-api-";
+
+/// What the layer needs: whom to ask, and how its door tells an error.
+#[derive(Clone)]
+pub struct Gate {
+    /// Knows the tokens.
+    pub app: Arc<App>,
+    /// Renders an error as the door does.
+    pub refuse: fn(Error) -> Response,
+}
+
+/// Lets a call with a good token through, its [`Caller`] among the extensions; refuses any other before its body is read.
+pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let (headers, uri) = (request.headers(), request.uri());
+    match caller(&gate.app, headers, uri).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => (gate.refuse)(error),
+    }
+}
+
+async fn caller(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Error> {
+    let token = token(headers)?;
+    let host = uri.authority().map(Authority::host).or_else(|| text(headers.get(HOST)));
+    app.authenticate(token, host.and_then(application_of)).await
+}
+
+/// The token that the headers carry, in either way.
+fn token(headers: &HeaderMap) -> Result<&str, Error> {
+    if let Some(authorization) = headers.get(AUTHORIZATION) {
+        let (scheme, token) = text(Some(authorization)).and_then(|text| text.split_once(' ')).ok_or(Error::CredentialsInvalid)?;
+        return if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Error::CredentialsInvalid) };
+    }
+    match headers.get(SENDBIRD_DESK_API_TOKEN) {
+        Some(token) => text(Some(token)).map(str::trim).ok_or(Error::CredentialsInvalid),
+        None => Err(Error::CredentialsMissing),
+    }
+}
+
+/// The application that a host name is for, `desk-api-{id}` being its first label.
+fn application_of(host: &str) -> Option<&str> {
+    let label = host.split(['.', ':']).next()?;
+    let (prefix, id) = label.split_at_checked(HOST_PREFIX.len())?;
+    prefix.eq_ignore_ascii_case(HOST_PREFIX).then_some(id)
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value.and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_application_is_the_rest_of_the_hosts_first_label() {
+        assert_eq!(application_of("desk-api-acme.sendbird.com"), Some("acme"));
+        assert_eq!(application_of("Desk-API-acme:443"), Some("acme"));
+        assert_eq!(application_of("desk-api-"), Some(""));
+        assert_eq!(application_of("localhost:50051"), None);
+        assert_eq!(application_of("x.desk-api-acme.com"), None);
+        assert_eq!(application_of("ünï-ködé-api"), None);
+    }
+}

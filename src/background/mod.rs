@@ -1,0 +1,5 @@
+//! Loops beside the calls. Each ends when its shutdown token is cancelled.
+
+pub mod embedded_postgres;
+pub mod readiness;
+pub mod request_retention;

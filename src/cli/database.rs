@@ -1,0 +1,110 @@
+//! The database of a command: the configured one, or a private server, started or already running.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use crate::app::App;
+use crate::config::{DatabaseSettings, default_data_dir};
+use crate::domain::clock::SystemClock;
+use crate::embedded_postgres::{Durability, EmbeddedPostgres, Error, Settings};
+use crate::storage::migration;
+
+/// The database in the private server.
+const DATABASE_NAME: &str = "deskledger";
+/// Connections of the private server beyond those of the service: for other commands beside it.
+const SPARE_CONNECTIONS: u16 = 20;
+
+/// A private server that this process owns, shared with the loop that restarts it.
+pub(super) type Owned = Arc<Mutex<EmbeddedPostgres>>;
+
+/// The database of a command.
+pub(super) struct Database {
+    pub(super) options: PgConnectOptions,
+    /// The private server, where this process started it.
+    pub(super) owned: Option<Owned>,
+    settings: DatabaseSettings,
+}
+
+/// What a command does with a private server that another process has started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Running {
+    /// Works beside that process.
+    Join,
+    /// Is told who has it.
+    Refuse,
+}
+
+impl Database {
+    /// Opens the database; a private one is made and migrated where needed.
+    pub(super) async fn open(settings: DatabaseSettings, running: Running) -> anyhow::Result<Self> {
+        if let Some(url) = settings.url() {
+            let options: PgConnectOptions = url.parse().context("DATABASE_URL is not the URL of a PostgreSQL database")?;
+            return Ok(Self { options: tuned(options, &settings), owned: None, settings });
+        }
+        let data_dir = settings.data_dir.clone().filter(|path| !path.as_os_str().is_empty()).or_else(default_data_dir);
+        let server = Settings {
+            data_dir: data_dir.context("there is no home directory for the data: set DESKLEDGER_DATA_DIR or DATABASE_URL")?,
+            binaries: settings.postgres_bin.clone().filter(|path| !path.as_os_str().is_empty()),
+            durability: Durability::Durable,
+            max_connections: settings.database_connections + SPARE_CONNECTIONS,
+        };
+        let (started, server) = spawn_blocking(move || (EmbeddedPostgres::start(&server), server)).await?;
+        let (socket, owned) = match started {
+            Ok(postgres) => (postgres.socket_dir().to_owned(), Some(Arc::new(Mutex::new(postgres)))),
+            Err(Error::InUse { .. }) if running == Running::Join => (EmbeddedPostgres::socket_dir_of(&server)?, None),
+            Err(error) => return Err(error.into()),
+        };
+        let options = PgConnectOptions::new_without_pgpass().socket(socket).port(5432).username("postgres").database(DATABASE_NAME);
+        let database = Self { options: tuned(options, &settings), owned, settings };
+        database.prepare().await?;
+        Ok(database)
+    }
+
+    /// Makes the use cases over this database, with tokens remembered for as long as given.
+    pub(super) fn app(&self, token_cache_ttl: Duration) -> Arc<App> {
+        let pool = PgPoolOptions::new()
+            .max_connections(self.settings.database_connections.into())
+            .acquire_timeout(self.settings.wait())
+            .connect_lazy_with(self.options.clone());
+        Arc::new(App::new(pool, Arc::new(SystemClock), token_cache_ttl))
+    }
+
+    /// Brings the schema up to this build.
+    pub(super) async fn migrate(&self) -> anyhow::Result<()> {
+        // A migration may take longer than a call.
+        let options = self.options.clone().options([("statement_timeout", "0")]);
+        let mut connection = sqlx::PgConnection::connect_with(&options).await.context("cannot connect to the database")?;
+        migration::run(&mut connection).await.context("cannot migrate the database")?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// Stops the private server, where this process started it.
+    pub(super) async fn close(self) -> anyhow::Result<()> {
+        if let Some(owned) = self.owned.and_then(Arc::into_inner) {
+            spawn_blocking(move || owned.into_inner().stop()).await??;
+        }
+        Ok(())
+    }
+
+    /// A private database has one user, this service: it makes and migrates it by itself.
+    async fn prepare(&self) -> anyhow::Result<()> {
+        let maintenance = self.options.clone().database("postgres");
+        let mut connection =
+            sqlx::PgConnection::connect_with(&maintenance).await.context("cannot connect to the private server")?;
+        migration::create_database(&mut connection, DATABASE_NAME).await?;
+        connection.close().await?;
+        self.migrate().await
+    }
+}
+
+fn tuned(options: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {
+    let statement_timeout = format!("{}s", settings.statement_timeout_seconds);
+    options.application_name("deskledger").options([("statement_timeout", statement_timeout.as_str()), ("timezone", "UTC")])
+}

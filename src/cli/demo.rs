@@ -1,0 +1,154 @@
+//! `deskledger demo`
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use clap::Args;
+use indicatif::ProgressBar;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, NewToken, PAGE_BYTES};
+use crate::cli::database::{Database, Running};
+use crate::cli::import::Import;
+use crate::cli::serve;
+use crate::config::{DatabaseSettings, ServerSettings};
+use crate::domain::caller::{Caller, Scope};
+use crate::domain::chat_message::{ChatMessage, ChatMessageDraft, NewChatMessage, UserType};
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::deletion::RequestedFrom;
+use crate::domain::ids::TicketId;
+use crate::domain::page::PageRequest;
+use crate::domain::violation::Violations;
+use crate::storage::application::Application;
+
+/// The conversations that the demo begins with.
+const CONVERSATIONS: &str = include_str!("../../examples/conversations.jsonl");
+/// The application of the demo.
+const APPLICATION_ID: &str = "demo";
+/// The name of its token; earlier ones of that name are revoked.
+const TOKEN_NAME: &str = "printed by deskledger demo";
+/// How long its token is good.
+const TOKEN_DAYS: i64 = 7;
+/// The channels of a closed ticket and of an open one.
+const CLOSED_CHANNEL: &str = "demo_card_number";
+const OPEN_CHANNEL: &str = "demo_late_parcel";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    server: ServerSettings,
+}
+
+pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> anyhow::Result<()> {
+    let shutdown = serve::shutdown_on_signal()?;
+    let listener = serve::bind(&arguments.server).await?;
+    let database = Database::open(database, Running::Refuse).await?;
+    database.migrate().await?;
+    let app = database.app(arguments.server.token_cache_ttl());
+    let application = application(&app).await?;
+    let mut import = Import::new(&app, &application, None);
+    import.read(CONVERSATIONS.as_bytes(), ProgressBar::hidden()).await?;
+    let token = token(&app, &application).await?;
+    let caller = app.authenticate(&token, None).await?;
+    let samples = Samples::find(&app, &caller).await?;
+    println!("{}", samples.calls(&listener.local_addr()?.to_string(), &token));
+    drop(import);
+    serve::serve(listener, database, app, &arguments.server, CancellationToken::clone(&shutdown)).await
+}
+
+async fn application(app: &App) -> anyhow::Result<Application> {
+    app.create_application(APPLICATION_ID, "Demo").await?;
+    app.find_application(APPLICATION_ID).await?.context("the demo's application is gone")
+}
+
+async fn token(app: &App, application: &Application) -> anyhow::Result<String> {
+    for old in app.list_tokens(application).await?.into_iter().filter(|token| token.name == TOKEN_NAME) {
+        app.revoke_token(&old.id).await?;
+    }
+    let new = NewToken {
+        name: TOKEN_NAME.to_owned(),
+        scopes: Scope::ALL.to_vec(),
+        requested_from: RequestedFrom::PlatformApi,
+        requested_by: None,
+        expire_time: Some(SystemClock.now() + TimeDelta::days(TOKEN_DAYS)),
+    };
+    Ok(app.create_token(application, new).await?.text)
+}
+
+/// What the printed calls are about.
+struct Samples {
+    closed: TicketId,
+    open: TicketId,
+    /// A message of the closed ticket that can be deleted now.
+    deletable: ChatMessage,
+    /// A message of the open ticket.
+    refused: ChatMessage,
+}
+
+impl Samples {
+    async fn find(app: &App, caller: &Caller) -> anyhow::Result<Self> {
+        let closed = ticket(app, caller, CLOSED_CHANNEL).await?;
+        let open = ticket(app, caller, OPEN_CHANNEL).await?;
+        let deletable = match person_s_message(app, caller, closed).await? {
+            Some(message) => message,
+            // Earlier runs have deleted them all.
+            None => app.create_chat_message(caller, closed, another_message()?, None).await?.message,
+        };
+        let refused = person_s_message(app, caller, open).await?.context("the demo's open ticket has no messages")?;
+        Ok(Self { closed, open, deletable, refused })
+    }
+
+    fn calls(&self, address: &str, token: &str) -> String {
+        let Self { closed, open, deletable, refused } = self;
+        let (deletable, refused) = (deletable.id, refused.id);
+        let call = |method: &str, body: &str| {
+            format!("grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" -d '{body}' {address} deskledger.v1.{method}")
+        };
+        [
+            String::new(),
+            "Serving until Ctrl-C. In another terminal:".to_owned(),
+            String::new(),
+            format!("TOKEN={token}"),
+            String::new(),
+            format!("# The messages of ticket {closed}"),
+            call("ChatMessageService/ListChatMessages", &format!("{{\"ticket_id\": {closed}}}")),
+            String::new(),
+            format!("# Ticket {closed} is closed: one of its messages may be deleted"),
+            call(
+                "ChatMessageService/DeleteChatMessage",
+                &format!("{{\"ticket_id\": {closed}, \"id\": {deletable}, \"reason\": \"DELETION_REASON_SENSITIVE_DATA\"}}"),
+            ),
+            String::new(),
+            format!("# Ticket {open} is open: refused with TICKET_NOT_CLOSED"),
+            call("ChatMessageService/DeleteChatMessage", &format!("{{\"ticket_id\": {open}, \"id\": {refused}}}")),
+            String::new(),
+            "# The log of deletions".to_owned(),
+            call("DeletionLogService/ListDeletionLogs", "{}"),
+            String::new(),
+        ]
+        .join("\n")
+    }
+}
+
+async fn ticket(app: &App, caller: &Caller, channel_url: &str) -> anyhow::Result<TicketId> {
+    let found = app.find_ticket_by_channel_url(caller, channel_url).await?;
+    found.with_context(|| format!("the demo has no ticket of channel {channel_url}"))
+}
+
+/// The first message of a ticket that a person wrote and nobody deleted.
+async fn person_s_message(app: &App, caller: &Caller, ticket_id: TicketId) -> anyhow::Result<Option<ChatMessage>> {
+    let page = PageRequest { size: 500, skip: 0, token: None };
+    let page = app.list_chat_messages(caller, ticket_id, &page, PAGE_BYTES).await?;
+    Ok(page.items.into_iter().find(|message| message.user_type != UserType::Event && message.deletion.is_none()))
+}
+
+fn another_message() -> anyhow::Result<NewChatMessage> {
+    let draft = ChatMessageDraft {
+        user_sendbird_id: "customer_ada".to_owned(),
+        user_type: Some(UserType::Customer),
+        message: "One more thing: please delete this too.".to_owned(),
+        ..ChatMessageDraft::default()
+    };
+    let mut violations = Violations::default();
+    let message = NewChatMessage::parse("chat_message", draft, &mut violations);
+    Ok(violations.finish(message)?)
+}

@@ -1,0 +1,79 @@
+//! The commands, a file for each.
+
+mod application;
+mod database;
+mod demo;
+mod dev_db;
+mod healthcheck;
+mod import;
+mod import_line;
+mod migrate;
+mod serve;
+mod token;
+
+use std::future::Future;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::{DatabaseSettings, LogSettings};
+use crate::telemetry;
+
+/// Keeps the chat messages of support tickets as records, deletes one when the rules allow, and logs every deletion.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 120, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C
+    Serve(serve::Arguments),
+    /// Serve sample conversations, and print calls to try; harmless to run again
+    Demo(demo::Arguments),
+    /// Bring the database's schema up to this version
+    Migrate,
+    /// Make and list applications, the tenants
+    #[command(subcommand)]
+    Application(application::Command),
+    /// Make, list and revoke the tokens of applications
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Take in tickets and messages from a file of JSON lines; harmless to run again
+    Import(import::Arguments),
+    /// Ask a running service whether it is ready: exit code 0 if so, for containers
+    Healthcheck(healthcheck::Arguments),
+    /// Own the database server that test processes share
+    #[command(hide = true)]
+    DevDb(dev_db::Arguments),
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// What keeps it from its end, in words for the person who called it.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    telemetry::init(&cli.log)?;
+    let database = cli.database;
+    match cli.command {
+        Command::Serve(arguments) => block_on(serve::run(database, arguments)),
+        Command::Demo(arguments) => block_on(demo::run(database, arguments)),
+        Command::Migrate => block_on(migrate::run(database)),
+        Command::Application(command) => block_on(application::run(database, command)),
+        Command::Token(command) => block_on(token::run(database, command)),
+        Command::Import(arguments) => block_on(import::run(database, arguments)),
+        Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
+        Command::DevDb(arguments) => dev_db::run(arguments, database.postgres_bin),
+    }
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start the runtime")?.block_on(command)
+}

@@ -1,0 +1,125 @@
+//! Every setting: a flag and an environment variable, with its unit, default and range. Read once, here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use clap::{Args, ValueEnum};
+
+/// Which database the service works on.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseSettings {
+    /// URL of a PostgreSQL database to use, such as <postgres://user:password@host/deskledger>. Unset: a private server is started
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    pub database_url: Option<String>,
+    /// Directory of the private server's data. Default: /var/lib/deskledger as root, else the user's data directory
+    #[arg(long, env = "DESKLEDGER_DATA_DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Directory that holds the programs `postgres` and `initdb` for the private server. Default: searched for
+    #[arg(long, env = "DESKLEDGER_POSTGRES_BIN", global = true)]
+    pub postgres_bin: Option<PathBuf>,
+    /// Connections to the database, 1 to 500
+    #[arg(long, env = "DESKLEDGER_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=500), global = true)]
+    pub database_connections: u16,
+    /// Seconds that a call waits for a connection before it is answered UNAVAILABLE, 1 to 60
+    #[arg(long, env = "DESKLEDGER_DATABASE_WAIT_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60), global = true)]
+    pub database_wait_seconds: u64,
+    /// Seconds after which the database ends a statement, 1 to 600
+    #[arg(long, env = "DESKLEDGER_STATEMENT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600), global = true)]
+    pub statement_timeout_seconds: u64,
+}
+
+/// How the service listens and what it allows.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Server")]
+pub struct ServerSettings {
+    /// Address and port to listen on; port 0 takes a free one and logs it
+    #[arg(long, env = "DESKLEDGER_LISTEN", default_value = "127.0.0.1:50051")]
+    pub listen: String,
+    /// Seconds that a call may take, 1 to 600; a caller's shorter deadline goes first
+    #[arg(long, env = "DESKLEDGER_REQUEST_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub request_timeout_seconds: u64,
+    /// Seconds that calls in flight are given to end when the service stops, 0 to 600
+    #[arg(long, env = "DESKLEDGER_DRAIN_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub drain_seconds: u64,
+    /// Calls at a time on one connection, 1 to 10000
+    #[arg(long, env = "DESKLEDGER_MAX_CONCURRENT_STREAMS", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_concurrent_streams: u32,
+    /// Seconds after which a token is looked up again, 0 to 60: so long a revoked one lives on
+    #[arg(long, env = "DESKLEDGER_TOKEN_CACHE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=60))]
+    pub token_cache_seconds: u64,
+    /// Days for which the id of a request is remembered, 1 to 365
+    #[arg(long, env = "DESKLEDGER_REQUEST_ID_RETENTION_DAYS", default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=365))]
+    pub request_id_retention_days: i64,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Log")]
+pub struct LogSettings {
+    /// What to log to standard error: a level (error, warn, info, debug, trace), or levels by module such as info,deskledger=debug
+    #[arg(long, env = "DESKLEDGER_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// Form of the log lines
+    #[arg(long, env = "DESKLEDGER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty, global = true)]
+    pub log_format: LogFormat,
+}
+
+/// Forms of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line
+    Json,
+    /// For people
+    Pretty,
+}
+
+impl DatabaseSettings {
+    /// The configured database; an empty setting is none.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.database_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// How long a call waits for a connection.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        Duration::from_secs(self.database_wait_seconds)
+    }
+}
+
+impl ServerSettings {
+    /// How long a call may take.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_timeout_seconds)
+    }
+
+    /// How long calls in flight are given to end.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+
+    /// How long a token is remembered.
+    #[must_use]
+    pub fn token_cache_ttl(&self) -> Duration {
+        Duration::from_secs(self.token_cache_seconds)
+    }
+
+    /// How long a request id is remembered.
+    #[must_use]
+    pub fn request_id_retention(&self) -> TimeDelta {
+        TimeDelta::days(self.request_id_retention_days)
+    }
+}
+
+/// Where the private server keeps its data when no setting says so; `None` when the user has no home.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn default_data_dir() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let (home, data_home) = (variable("HOME"), variable("XDG_DATA_HOME"));
+    crate::embedded_postgres::default_data_dir(nix::unistd::geteuid(), home.as_deref(), data_home.as_deref())
+}

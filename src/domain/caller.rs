@@ -1,0 +1,87 @@
+//! Who is calling: an application, by one of its tokens. The only source of the tenant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::domain::agent::Agent;
+use crate::domain::deletion::RequestedFrom;
+use crate::domain::ids::ApplicationKey;
+use crate::error::Error;
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Get and list tickets.
+    TicketsRead,
+    /// Create, update, close and reopen tickets.
+    TicketsWrite,
+    /// Get, list and export messages.
+    MessagesRead,
+    /// Create messages.
+    MessagesWrite,
+    /// Delete messages.
+    MessagesDelete,
+    /// Get, list and export deletion logs.
+    LogsRead,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 6] =
+        [Self::TicketsRead, Self::TicketsWrite, Self::MessagesRead, Self::MessagesWrite, Self::MessagesDelete, Self::LogsRead];
+
+    /// The scope's name, such as `messages:delete`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TicketsRead => "tickets:read",
+            Self::TicketsWrite => "tickets:write",
+            Self::MessagesRead => "messages:read",
+            Self::MessagesWrite => "messages:write",
+            Self::MessagesDelete => "messages:delete",
+            Self::LogsRead => "logs:read",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == name)
+            .ok_or_else(|| format!("there is no scope {name:?}; scopes are {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// The authenticated caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The application, the tenant whose rows the caller sees.
+    pub application: ApplicationKey,
+    /// The public id of the token.
+    pub token_id: String,
+    /// What the token may do.
+    pub scopes: Vec<Scope>,
+    /// How a deletion is requested where its request does not say.
+    pub requested_from: RequestedFrom,
+    /// Who requests a deletion where its request does not say.
+    pub requested_by: Option<Agent>,
+}
+
+impl Caller {
+    /// Checks that the token has a scope.
+    ///
+    /// # Errors
+    /// [`Error::ScopeMissing`].
+    pub fn require(&self, scope: Scope) -> Result<(), Error> {
+        if self.scopes.contains(&scope) { Ok(()) } else { Err(Error::ScopeMissing { scope }) }
+    }
+}

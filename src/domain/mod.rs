@@ -1,0 +1,16 @@
+//! Pure values and rules: no database, no protocol, no clock of its own.
+
+pub mod agent;
+pub mod application;
+pub mod caller;
+pub mod chat_message;
+pub mod clock;
+pub mod deletion;
+pub mod deletion_log;
+pub mod ids;
+pub mod page;
+pub mod random;
+pub mod request;
+pub mod text;
+pub mod ticket;
+pub mod violation;

@@ -1,0 +1,28 @@
+//! What a mutating call is known by when it is repeated.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::domain::ids::RequestId;
+
+/// A request id with the digest of the request that it came with.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestKey {
+    /// The caller's id.
+    pub id: RequestId,
+    /// SHA-256 of the method's name and the parsed request, the same from every door.
+    pub digest: [u8; 32],
+}
+
+impl RequestKey {
+    /// Binds `id` to a method and its request.
+    ///
+    /// # Panics
+    /// Never: the requests are plain structs, which always serialize.
+    #[must_use]
+    pub fn new(id: RequestId, method: &str, request: &impl Serialize) -> Self {
+        let request = serde_json::to_vec(request).expect("a plain struct serializes");
+        let digest = Sha256::new().chain_update(method).chain_update([0]).chain_update(request).finalize().into();
+        Self { id, digest }
+    }
+}

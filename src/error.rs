@@ -1,0 +1,252 @@
+//! What can go wrong: one error for the whole service, a fact with its data in each variant. A door renders it as it leaves.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use crate::domain::caller::Scope;
+use crate::domain::deletion::NotDeletable;
+use crate::domain::ids::{ChatMessageId, DeletionLogId, RequestId, TicketId};
+use crate::domain::ticket::TicketStatus;
+use crate::domain::violation::FieldViolation;
+
+/// What went wrong. See `error_reason.proto` for what each means to a caller.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.describe().message)]
+#[expect(missing_docs, reason = "the fields are the data of the fact that the variant's text states")]
+pub enum Error {
+    /// One or more fields break a rule; never empty.
+    InvalidFields(Vec<FieldViolation>),
+    /// The page token was not made for this list.
+    PageTokenInvalid { field: &'static str },
+    /// The request id was used before with another request.
+    RequestIdReused { request_id: RequestId, first_use_time: DateTime<Utc> },
+    /// The request's bytes are no message of the method's type.
+    RequestMalformed,
+    /// The request has more bytes than its method takes.
+    RequestTooLarge,
+    /// A batch holds more items than its method takes.
+    BatchTooLarge { field: &'static str, count: usize, max: usize },
+    /// The call carries no token.
+    CredentialsMissing,
+    /// The token is malformed, unknown, expired, revoked or of another application.
+    CredentialsInvalid,
+    /// The token lacks a scope.
+    ScopeMissing { scope: Scope },
+    /// The application has no such ticket.
+    TicketNotFound { ticket_id: TicketId },
+    /// The ticket has no such message, or the application no such ticket.
+    ChatMessageNotFound { ticket_id: TicketId, id: ChatMessageId },
+    /// The ticket has no such log entry, or the application no such ticket.
+    DeletionLogNotFound { ticket_id: TicketId, id: DeletionLogId },
+    /// The message was deleted before.
+    ChatMessageAlreadyDeleted { ticket_id: TicketId, id: ChatMessageId },
+    /// The ticket is open.
+    TicketNotClosed { ticket_id: TicketId, status: TicketStatus },
+    /// The message cannot be deleted at all.
+    ChatMessageNotDeletable { ticket_id: TicketId, id: ChatMessageId, cause: NotDeletable },
+    /// The ticket is closed.
+    TicketAlreadyClosed { ticket_id: TicketId },
+    /// The life cycle has no such step.
+    TicketStatusTransitionInvalid { ticket_id: TicketId, from: TicketStatus, to: TicketStatus },
+    /// The ticket changed since the caller read it.
+    EtagMismatch { ticket_id: TicketId, etag: String },
+    /// The write kept meeting other writes to the same rows.
+    WriteConflict,
+    /// The database cannot be reached.
+    DatabaseUnavailable(#[source] Source),
+    /// The caller's deadline or the service's time limit passed.
+    DeadlineExceeded,
+    /// Something unexpected; the source is for the log only.
+    Internal(#[source] Source),
+}
+
+/// The cause of an error that the service did not foresee.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// The classes of errors, named as the google.rpc codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "google.rpc.Code documents them")]
+pub enum Kind {
+    InvalidArgument,
+    Unauthenticated,
+    PermissionDenied,
+    NotFound,
+    FailedPrecondition,
+    Aborted,
+    Unavailable,
+    DeadlineExceeded,
+    Internal,
+}
+
+/// An error as the doors see it.
+#[derive(Debug)]
+pub struct Described {
+    /// The class.
+    pub kind: Kind,
+    /// The name in `error_reason.proto`, without its prefix.
+    pub reason: &'static str,
+    /// The code that clients of the REST API know.
+    pub legacy_code: &'static str,
+    /// The text for people; everything in it that varies is in `metadata` too.
+    pub message: String,
+    /// The values that vary.
+    pub metadata: Vec<(&'static str, String)>,
+}
+
+impl Error {
+    /// Wraps what the service did not foresee.
+    pub fn internal(source: impl Into<Source>) -> Self {
+        Self::Internal(source.into())
+    }
+
+    /// The table of all errors.
+    #[must_use]
+    #[expect(clippy::too_many_lines, reason = "the one table, a row for each error")]
+    pub fn describe(&self) -> Described {
+        use Kind::{Aborted, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated};
+        let row = |kind, reason, legacy_code, message: String, metadata| Described { kind, reason, legacy_code, message, metadata };
+        match self {
+            Self::InvalidFields(violations) => describe_fields(violations),
+            Self::PageTokenInvalid { field } => {
+                let message = format!("The {field} is not one that this list gave for these parameters.");
+                row(InvalidArgument, "PAGE_TOKEN_INVALID", "deskp400113", message, vec![("field", (*field).to_owned())])
+            }
+            Self::RequestIdReused { request_id, first_use_time } => {
+                let first_use_time = first_use_time.to_rfc3339_opts(SecondsFormat::Micros, true);
+                let message = format!("The request_id {} was used at {first_use_time} for another request.", request_id.0);
+                let metadata = vec![("request_id", request_id.0.to_string()), ("first_use_time", first_use_time)];
+                row(InvalidArgument, "REQUEST_ID_REUSED", "deskp400113", message, metadata)
+            }
+            Self::RequestMalformed => {
+                let message = "The request is not a message of this method's type.".to_owned();
+                row(InvalidArgument, "REQUEST_MALFORMED", "deskp400111", message, vec![])
+            }
+            Self::RequestTooLarge => {
+                let message = "The request has more bytes than this method takes.".to_owned();
+                row(InvalidArgument, "REQUEST_TOO_LARGE", "deskp400113", message, vec![])
+            }
+            Self::BatchTooLarge { field, count, max } => {
+                let message = format!("The list {field} should have at most {max} items, not {count}.");
+                let metadata = vec![("field", (*field).to_owned()), ("count", count.to_string()), ("max", max.to_string())];
+                row(InvalidArgument, "BATCH_TOO_LARGE", "deskp400113", message, metadata)
+            }
+            Self::CredentialsMissing => {
+                let message = "A token is required: authorization: Bearer <token>, or sendbirddeskapitoken: <token>.".to_owned();
+                row(Unauthenticated, "CREDENTIALS_MISSING", "deskp401100", message, vec![])
+            }
+            Self::CredentialsInvalid => {
+                row(Unauthenticated, "CREDENTIALS_INVALID", "deskp401100", "The token is not valid.".to_owned(), vec![])
+            }
+            Self::ScopeMissing { scope } => {
+                let message = format!("The token lacks the scope {scope}.");
+                row(PermissionDenied, "SCOPE_MISSING", "deskp403100", message, vec![("scope", scope.to_string())])
+            }
+            Self::TicketNotFound { ticket_id } => {
+                let message = "The specified ticket doesn't exist.".to_owned();
+                row(NotFound, "TICKET_NOT_FOUND", "deskp400201", message, vec![("ticket_id", ticket_id.to_string())])
+            }
+            Self::ChatMessageNotFound { ticket_id, id } => {
+                let message = "The specified message doesn't exist.".to_owned();
+                row(NotFound, "CHAT_MESSAGE_NOT_FOUND", "deskp400201", message, of_message(*ticket_id, *id))
+            }
+            Self::DeletionLogNotFound { ticket_id, id } => {
+                let message = "The specified deletion log doesn't exist.".to_owned();
+                let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
+                row(NotFound, "DELETION_LOG_NOT_FOUND", "deskp400201", message, metadata)
+            }
+            Self::ChatMessageAlreadyDeleted { ticket_id, id } => {
+                let message = "The message was already deleted.".to_owned();
+                row(FailedPrecondition, "CHAT_MESSAGE_ALREADY_DELETED", "deskp400500", message, of_message(*ticket_id, *id))
+            }
+            Self::TicketNotClosed { ticket_id, status } => {
+                let metadata = vec![("ticket_id", ticket_id.to_string()), ("status", status.as_str().to_owned())];
+                row(FailedPrecondition, "TICKET_NOT_CLOSED", "deskp400600", "The ticket is not closed yet.".to_owned(), metadata)
+            }
+            Self::ChatMessageNotDeletable { ticket_id, id, cause } => {
+                let message = "The specified message can't be deleted.".to_owned();
+                let mut metadata = of_message(*ticket_id, *id);
+                metadata.push(("cause", cause.as_str().to_owned()));
+                row(FailedPrecondition, "CHAT_MESSAGE_NOT_DELETABLE", "deskp400601", message, metadata)
+            }
+            Self::TicketAlreadyClosed { ticket_id } => {
+                let metadata = vec![("ticket_id", ticket_id.to_string())];
+                row(
+                    FailedPrecondition,
+                    "TICKET_ALREADY_CLOSED",
+                    "deskp400602",
+                    "The ticket is already closed.".to_owned(),
+                    metadata,
+                )
+            }
+            Self::TicketStatusTransitionInvalid { ticket_id, from, to } => {
+                let (from, to) = (from.as_str(), to.as_str());
+                let message = format!("A ticket does not go from {from} to {to} by an update.");
+                let metadata = vec![("ticket_id", ticket_id.to_string()), ("from", from.to_owned()), ("to", to.to_owned())];
+                row(FailedPrecondition, "TICKET_STATUS_TRANSITION_INVALID", "deskp400602", message, metadata)
+            }
+            Self::EtagMismatch { ticket_id, etag } => {
+                let message = format!("The ticket has changed: its etag is {etag} now.");
+                let metadata = vec![("ticket_id", ticket_id.to_string()), ("etag", etag.clone())];
+                row(Aborted, "ETAG_MISMATCH", "deskp400602", message, metadata)
+            }
+            Self::WriteConflict => unexpected(Aborted, "WRITE_CONFLICT", "The call met other writes. Repeat it."),
+            Self::DatabaseUnavailable(_) => {
+                unexpected(Kind::Unavailable, "DATABASE_UNAVAILABLE", "The database is away. Repeat the call.")
+            }
+            Self::DeadlineExceeded => unexpected(Kind::DeadlineExceeded, "DEADLINE_EXCEEDED", "The call took too long."),
+            Self::Internal(_) => unexpected(Kind::Internal, "INTERNAL", "An internal error has occurred."),
+        }
+    }
+
+    /// When repeating the whole call may help: after how long. `None` where the same call fails again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::WriteConflict => Some(Duration::from_millis(50)),
+            Self::DatabaseUnavailable(_) => Some(Duration::from_secs(1)),
+            Self::InvalidFields(_)
+            | Self::PageTokenInvalid { .. }
+            | Self::RequestIdReused { .. }
+            | Self::RequestMalformed
+            | Self::RequestTooLarge
+            | Self::BatchTooLarge { .. }
+            | Self::CredentialsMissing
+            | Self::CredentialsInvalid
+            | Self::ScopeMissing { .. }
+            | Self::TicketNotFound { .. }
+            | Self::ChatMessageNotFound { .. }
+            | Self::DeletionLogNotFound { .. }
+            | Self::ChatMessageAlreadyDeleted { .. }
+            | Self::TicketNotClosed { .. }
+            | Self::ChatMessageNotDeletable { .. }
+            | Self::TicketAlreadyClosed { .. }
+            | Self::TicketStatusTransitionInvalid { .. }
+            | Self::EtagMismatch { .. }
+            | Self::DeadlineExceeded
+            | Self::Internal(_) => None,
+        }
+    }
+}
+
+fn describe_fields(violations: &[FieldViolation]) -> Described {
+    // Parameters are checked in order, so the first violation is the one that a caller with one message to show wants.
+    let first = violations.first();
+    Described {
+        kind: Kind::InvalidArgument,
+        reason: "INVALID_FIELD",
+        legacy_code: first.map_or("deskp400113", |violation| violation.rule.legacy_code()),
+        message: violations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        metadata: first
+            .map(|violation| vec![("field", violation.field.clone()), ("rule", violation.rule.name().to_owned())])
+            .unwrap_or_default(),
+    }
+}
+
+fn unexpected(kind: Kind, reason: &'static str, message: &str) -> Described {
+    Described { kind, reason, legacy_code: "desk500500", message: message.to_owned(), metadata: vec![] }
+}
+
+fn of_message(ticket_id: TicketId, id: ChatMessageId) -> Vec<(&'static str, String)> {
+    vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())]
+}

@@ -1,0 +1,113 @@
+//! DeletionLogService.
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
+use tonic::{Request, Response, Status};
+
+use crate::domain::caller::Scope;
+use crate::domain::deletion_log::{DeletionLog, DeletionLogFilter, MAX_PAGE_SIZE};
+use crate::domain::ids::{DeletionLogId, TicketId};
+use crate::domain::text;
+use crate::domain::violation::Violations;
+use crate::grpc::enums::{Enumeration, enumeration};
+use crate::grpc::proto::deletion_log_service_server::DeletionLogService;
+use crate::grpc::{Door, authorize, parse, proto};
+
+#[tonic::async_trait]
+impl DeletionLogService for Door {
+    async fn list_deletion_logs(
+        &self,
+        request: Request<proto::ListDeletionLogsRequest>,
+    ) -> Result<Response<proto::ListDeletionLogsResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let filter = filter(request.filter.unwrap_or_default(), &mut violations);
+        let page = parse::page(request.page_size, request.skip, request.page_token, MAX_PAGE_SIZE, &mut violations);
+        let (filter, page) = violations.finish(filter.zip(page))?;
+        let page = self.app.list_deletion_logs(&caller, &filter, &page).await?;
+        Ok(Response::new(proto::ListDeletionLogsResponse {
+            deletion_logs: page.items.into_iter().map(render).collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+            total_size: page.total_size,
+        }))
+    }
+
+    async fn get_deletion_log(
+        &self,
+        request: Request<proto::GetDeletionLogRequest>,
+    ) -> Result<Response<proto::GetDeletionLogResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let ticket_id = violations.check(parse::ticket_id("ticket_id", request.ticket_id));
+        let id = violations.check(parse::id("id", request.id)).map(DeletionLogId);
+        let (ticket_id, id) = violations.finish(ticket_id.zip(id))?;
+        let log = self.app.get_deletion_log(&caller, ticket_id, id).await?;
+        Ok(Response::new(proto::GetDeletionLogResponse { deletion_log: Some(render(log)) }))
+    }
+
+    type ExportDeletionLogsStream = Pin<Box<dyn Stream<Item = Result<proto::ExportDeletionLogsResponse, Status>> + Send>>;
+
+    async fn export_deletion_logs(
+        &self,
+        request: Request<proto::ExportDeletionLogsRequest>,
+    ) -> Result<Response<Self::ExportDeletionLogsStream>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let filter = filter(request.filter.unwrap_or_default(), &mut violations);
+        let filter = violations.finish(filter)?;
+        let app = self.app.clone();
+        // The first part is read before the answer begins, so that a bad request is refused as a whole.
+        let token = (!request.resume_token.is_empty()).then_some(request.resume_token);
+        let first = app.export_deletion_logs(&caller, &filter, token.as_deref()).await?;
+        let parts = try_unfold(first, move |part| {
+            let (app, caller, filter) = (app.clone(), caller.clone(), filter.clone());
+            async move {
+                let Some(part) = part else { return Ok(None) };
+                app.check_again(&caller).await?;
+                let next = app.export_deletion_logs(&caller, &filter, Some(&part.resume_token)).await?;
+                let deletion_logs = part.logs.into_iter().map(render).collect();
+                Ok(Some((proto::ExportDeletionLogsResponse { deletion_logs, resume_token: part.resume_token }, next)))
+            }
+        });
+        Ok(Response::new(Box::pin(parts)))
+    }
+}
+
+fn filter(filter: proto::DeletionLogFilter, violations: &mut Violations) -> Option<DeletionLogFilter> {
+    let start_date = violations.check(text::date("filter.start_date", &filter.start_date));
+    let end_date = violations.check(text::date("filter.end_date", &filter.end_date));
+    let requested_by_sendbird_id =
+        violations.check(parse::filter_text("filter.requested_by_sendbird_id", filter.requested_by_sendbird_id, 80));
+    let requested_from = violations.check(enumeration("filter.requested_from", filter.requested_from));
+    let reason = violations.check(enumeration("filter.reason", filter.reason));
+    Some(DeletionLogFilter {
+        start_date: start_date?,
+        end_date: end_date?,
+        ticket_id: parse::filter_id(filter.ticket_id).map(TicketId),
+        requested_by_id: parse::filter_id(filter.requested_by_id),
+        requested_by_sendbird_id: requested_by_sendbird_id?,
+        requested_from: requested_from?,
+        reason: reason?,
+    })
+}
+
+pub(super) fn render(log: DeletionLog) -> proto::DeletionLog {
+    proto::DeletionLog {
+        id: log.id.0,
+        ticket_id: log.ticket_id.0,
+        chat_message_id: log.chat_message_id.0,
+        message_id: log.message_id.0,
+        user_sendbird_id: log.user_sendbird_id,
+        user_type: log.user_type.number(),
+        create_time: Some(parse::timestamp(log.create_time)),
+        delete_time: Some(parse::timestamp(log.delete_time)),
+        requested_from: log.requested_from.number(),
+        requested_by: log.requested_by.map(Into::into),
+        reason: log.reason.map(Enumeration::number).unwrap_or_default(),
+        reason_detail: log.reason_detail,
+        token_id: log.token_id,
+        content_digest: log.content_digest,
+    }
+}

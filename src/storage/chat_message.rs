@@ -1,0 +1,294 @@
+//! Chat messages.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::domain::agent::Agent;
+use crate::domain::chat_message::{ChatMessage, File, NewChatMessage, Stored, UserType};
+use crate::domain::deletion::{Deletion, RequestedFrom};
+use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
+use crate::error::Error;
+use crate::storage::{from_sqlx, known, required};
+
+/// Some messages of a ticket, and how many it has in all.
+#[derive(Debug)]
+pub struct Listed {
+    /// Ascending by number.
+    pub messages: Vec<ChatMessage>,
+    /// Tombstones included.
+    pub message_count: i64,
+}
+
+/// Lists at most `limit` messages after number `after`; `None` when there is no such ticket. Numbers are dense, so that `after` is also
+/// how many are passed over: the cost does not depend on it.
+///
+/// # Errors
+/// When the database is away.
+pub async fn list(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    ticket_id: TicketId,
+    after: MessageId,
+    limit: i64,
+) -> Result<Option<Listed>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select t.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
+            m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?", m.create_time as "create_time?", m.delete_time,
+            m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.message as "message?", m.data as "data?",
+            m.files as "files?: Json<Vec<File>>", m.external_id
+        from tickets t
+        left join lateral (
+            select *
+            from chat_messages
+            where application_key = t.application_key and ticket_id = t.id and message_id > $3
+            order by message_id
+            limit $4
+        ) m on true
+        where t.application_key = $1 and t.id = $2
+        order by m.message_id
+        "#,
+        application.0,
+        ticket_id.0,
+        after.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    let Some(message_count) = rows.first().and_then(|row| row.message_count) else { return Ok(None) };
+    let messages: Result<Vec<ChatMessage>, Error> = rows.into_iter().filter(|row| row.id.is_some()).map(Row::message).collect();
+    Ok(Some(Listed { messages: messages?, message_count }))
+}
+
+/// Reads messages of a ticket by id, ascending by number; ids that the ticket does not have are left out.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    ticket_id: TicketId,
+    ids: &[ChatMessageId],
+) -> Result<Vec<ChatMessage>, Error> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
+            user_sendbird_id as "user_sendbird_id?", user_type as "user_type?", create_time as "create_time?", delete_time,
+            requested_from, requested_by as "requested_by: Json<Agent>", message as "message?", data as "data?",
+            files as "files?: Json<Vec<File>>", external_id
+        from chat_messages
+        where application_key = $1 and ticket_id = $2 and id = any ($3)
+        order by message_id
+        "#,
+        application.0,
+        ticket_id.0,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    rows.into_iter().map(Row::message).collect()
+}
+
+/// Where an export stands: after this ticket's message of this number.
+#[derive(Debug, Clone, Copy)]
+pub struct ExportPosition {
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// The number within it.
+    pub message_id: MessageId,
+}
+
+/// Reads at most `limit` messages of the whole application after a position, by ticket and number.
+///
+/// # Errors
+/// When the database is away.
+pub async fn export(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    after: ExportPosition,
+    limit: i64,
+) -> Result<Vec<ChatMessage>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
+            user_sendbird_id as "user_sendbird_id?", user_type as "user_type?", create_time as "create_time?", delete_time,
+            requested_from, requested_by as "requested_by: Json<Agent>", message as "message?", data as "data?",
+            files as "files?: Json<Vec<File>>", external_id
+        from chat_messages
+        where application_key = $1 and (ticket_id, message_id) > ($2, $3)
+        order by ticket_id, message_id
+        limit $4
+        "#,
+        application.0,
+        after.ticket_id.0,
+        after.message_id.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    rows.into_iter().map(Row::message).collect()
+}
+
+/// Stores messages at the end of a ticket, in their order; `None` when there is no such ticket. Each is answered, in the same order:
+/// stored, or the one that has its external id already. No two of `messages` may have the same external id.
+///
+/// Numbers are taken from the ticket's row under its lock, only for what goes in: so they have no gaps.
+///
+/// # Errors
+/// [`Error::WriteConflict`] when another sender stores one of the external ids at the same time; when the database is away.
+#[expect(clippy::too_many_lines, reason = "the statement is long, and is read best in one piece")]
+pub async fn append(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    ticket_id: TicketId,
+    messages: &[NewChatMessage],
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<Stored>>, Error> {
+    let user_sendbird_ids: Vec<&str> = messages.iter().map(|message| message.user_sendbird_id.as_str()).collect();
+    let user_types: Vec<&str> = messages.iter().map(|message| message.user_type.as_str()).collect();
+    let create_times: Vec<DateTime<Utc>> = messages.iter().map(|message| message.create_time.unwrap_or(now)).collect();
+    let contents: Vec<&str> = messages.iter().map(|message| message.message.as_str()).collect();
+    let data: Vec<&str> = messages.iter().map(|message| message.data.as_str()).collect();
+    let files: Vec<Json<&[File]>> = messages.iter().map(|message| Json(message.files.as_slice())).collect();
+    let external_ids: Vec<Option<&str>> = messages.iter().map(|message| message.external_id.as_deref()).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        with ticket as materialized (
+            select id, message_count
+            from tickets
+            where application_key = $1 and id = $2
+            for no key update
+        ),
+        source as (
+            select s.*, row_number() over (order by s.ordinal) as number
+            from ticket
+            cross join unnest($3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::text[])
+                with ordinality as s (user_sendbird_id, user_type, create_time, message, data, files, external_id, ordinal)
+            where not exists (
+                select
+                from chat_messages m
+                where m.application_key = $1 and m.ticket_id = $2 and m.external_id = s.external_id
+            )
+        ),
+        inserted as (
+            insert into chat_messages (
+                application_key, ticket_id, message_id, user_sendbird_id, user_type, create_time, message, data, files, external_id
+            )
+            select $1, ticket.id, ticket.message_count + s.number, s.user_sendbird_id, s.user_type, s.create_time, s.message, s.data,
+                s.files, s.external_id
+            from ticket
+            cross join source s
+            order by s.number
+            returning *
+        ),
+        counted as (
+            update tickets
+            set version = version + 1,
+                message_count = message_count + (select count(*) from inserted),
+                issue_time = coalesce(issue_time, (select min(create_time) from inserted where user_type = 'CUSTOMER'))
+            where application_key = $1 and id = $2 and exists (select from inserted)
+        )
+        select ticket.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
+            m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?", m.create_time as "create_time?", m.delete_time,
+            m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.message as "message?", m.data as "data?",
+            m.files as "files?: Json<Vec<File>>", m.external_id
+        from ticket
+        cross join (
+            select *
+            from inserted
+            union all
+            select *
+            from chat_messages
+            where application_key = $1 and ticket_id = $2 and external_id = any ($9)
+        ) m
+        order by m.message_id
+        "#,
+        application.0,
+        ticket_id.0,
+        &user_sendbird_ids as _,
+        &user_types as _,
+        &create_times,
+        &contents as _,
+        &data as _,
+        &files as _,
+        &external_ids as _,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    let Some(count_before) = rows.first().and_then(|row| row.message_count) else { return Ok(None) };
+    let answered: Result<Vec<ChatMessage>, Error> = rows.into_iter().map(Row::message).collect();
+    in_order_of(messages, answered?, count_before).map(Some)
+}
+
+/// Brings the answer of [`append`] into the order of what was asked. What has a number above the count before was stored, in that order.
+fn in_order_of(asked: &[NewChatMessage], answered: Vec<ChatMessage>, count_before: i64) -> Result<Vec<Stored>, Error> {
+    let (stored, duplicates): (Vec<_>, Vec<_>) = answered.into_iter().partition(|message| message.message_id.0 > count_before);
+    let mut stored = stored.into_iter();
+    let mut duplicates: HashMap<Option<String>, ChatMessage> =
+        duplicates.into_iter().map(|message| (message.external_id.clone(), message)).collect();
+    let answer_to = |asked: &NewChatMessage| match duplicates.remove(&asked.external_id) {
+        Some(message) => Ok(Stored { message, duplicate: true }),
+        None => Ok(Stored { message: required("message", stored.next())?, duplicate: false }),
+    };
+    asked.iter().map(answer_to).collect()
+}
+
+/// A message as a statement answers it; the statements that join it to a ticket may have none.
+pub(super) struct Row {
+    /// The ticket's count as the statement saw it, where it reads the ticket.
+    pub message_count: Option<i64>,
+    pub id: Option<i64>,
+    pub message_id: Option<i64>,
+    pub ticket_id: Option<i64>,
+    pub user_sendbird_id: Option<String>,
+    pub user_type: Option<String>,
+    pub create_time: Option<DateTime<Utc>>,
+    pub delete_time: Option<DateTime<Utc>>,
+    pub requested_from: Option<String>,
+    pub requested_by: Option<Json<Agent>>,
+    pub message: Option<String>,
+    pub data: Option<String>,
+    pub files: Option<Json<Vec<File>>>,
+    pub external_id: Option<String>,
+}
+
+impl Row {
+    pub(super) fn message(self) -> Result<ChatMessage, Error> {
+        let deletion = match (self.delete_time, self.requested_from) {
+            (None, _) => None,
+            (Some(time), requested_from) => {
+                let requested_from = required("requested_from", requested_from)?;
+                Some(Deletion {
+                    time,
+                    requested_from: known(&RequestedFrom::ALL, RequestedFrom::as_str, "requested_from", &requested_from)?,
+                    requested_by: self.requested_by.map(|Json(agent)| agent),
+                })
+            }
+        };
+        Ok(ChatMessage {
+            id: ChatMessageId(required("id", self.id)?),
+            message_id: MessageId(required("message_id", self.message_id)?),
+            ticket_id: TicketId(required("ticket_id", self.ticket_id)?),
+            user_sendbird_id: required("user_sendbird_id", self.user_sendbird_id)?,
+            user_type: known(&UserType::ALL, UserType::as_str, "user_type", &required("user_type", self.user_type)?)?,
+            create_time: required("create_time", self.create_time)?,
+            deletion,
+            message: required("message", self.message)?,
+            data: required("data", self.data)?,
+            files: required("files", self.files)?.0,
+            external_id: self.external_id,
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! SQL, and nothing else: free functions from a connection and an application to domain values. The only room that knows sqlx's rows.
+
+pub mod application;
+pub mod chat_message;
+pub mod deletion;
+pub mod deletion_log;
+pub mod migration;
+pub mod request;
+pub mod ticket;
+pub mod token;
+
+use sqlx::error::DatabaseError;
+
+use crate::error::Error;
+
+/// A row holds what no statement of this service writes.
+#[derive(Debug, thiserror::Error)]
+#[error("the database holds an unexpected {column}: {value:?}")]
+struct Inconsistent {
+    column: &'static str,
+    value: String,
+}
+
+/// The only reader of driver errors: what the caller can act on becomes an error of its own, the rest is internal.
+#[must_use]
+pub fn from_sqlx(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::Database(refused) => match classify(refused.as_ref()) {
+            Class::Conflict => Error::WriteConflict,
+            Class::TimedOut => Error::DeadlineExceeded,
+            Class::Away => Error::DatabaseUnavailable(Box::new(error)),
+            Class::Unexpected => Error::internal(error),
+        },
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Error::DatabaseUnavailable(Box::new(error)),
+        _ => Error::internal(error),
+    }
+}
+
+enum Class {
+    Conflict,
+    TimedOut,
+    Away,
+    Unexpected,
+}
+
+fn classify(refused: &dyn DatabaseError) -> Class {
+    // Two senders of the same new external_id at once: the second sees the first's message when it runs again.
+    if refused.constraint() == Some("chat_messages_external_id_key") {
+        return Class::Conflict;
+    }
+    match refused.code().as_deref() {
+        // serialization_failure, deadlock_detected
+        Some("40001" | "40P01") => Class::Conflict,
+        // query_canceled, by statement_timeout
+        Some("57014") => Class::TimedOut,
+        // read_only_sql_transaction: a standby, until it is promoted. invalid_catalog_name: the database is not there yet.
+        Some("25006" | "3D000") => Class::Away,
+        // connection_exception, invalid_authorization, insufficient_resources, operator_intervention
+        Some(code) if ["08", "28", "53", "57"].iter().any(|class| code.starts_with(class)) => Class::Away,
+        _ => Class::Unexpected,
+    }
+}
+
+/// Finds the value that is stored under this name.
+fn known<T: Copy>(all: &[T], name: fn(T) -> &'static str, column: &'static str, value: &str) -> Result<T, Error> {
+    let found = all.iter().copied().find(|known| name(*known) == value);
+    found.ok_or_else(|| Error::internal(Inconsistent { column, value: value.to_owned() }))
+}
+
+/// Takes a column that the join may leave null but a row that is there may not.
+fn required<T>(column: &'static str, value: Option<T>) -> Result<T, Error> {
+    value.ok_or_else(|| Error::internal(Inconsistent { column, value: "null".to_owned() }))
+}
