@@ -1,1 +1,6 @@
+//! All tests in one binary, so that they are linked once and run in parallel. `support` holds the actors, `spec` the promises made to
+//! callers, `storage` the promises of the database, `commands` the program as a process.
 
+mod support;
+
+mod spec;

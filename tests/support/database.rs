@@ -1,0 +1,127 @@
+//! A database for each test: a copy of a migrated template on one server that all test processes share.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use deskledger::embedded_postgres::dev_cluster::{self, Membership};
+use deskledger::storage::migration::{self, MIGRATOR};
+use sha2::{Digest, Sha256};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::sync::OnceCell;
+
+/// The server of this test process, or the one that `TEST_DATABASE_URL` names.
+fn server() -> PgConnectOptions {
+    static MEMBERSHIP: OnceLock<Option<Membership>> = OnceLock::new();
+    if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
+        return url.parse().expect("TEST_DATABASE_URL is the URL of a PostgreSQL database");
+    }
+    let membership = MEMBERSHIP.get_or_init(|| {
+        let home = dev_cluster::home(Path::new(env!("CARGO_MANIFEST_DIR")));
+        let helper = Path::new(env!("CARGO_BIN_EXE_deskledger"));
+        let arguments = ["dev-db".as_ref(), "--home".as_ref(), home.as_os_str()];
+        Some(dev_cluster::join(&home, helper, &arguments).expect("the shared test server starts"))
+    });
+    let membership = membership.as_ref().expect("joined above");
+    PgConnectOptions::new_without_pgpass()
+        .socket(membership.socket_dir())
+        .port(membership.port())
+        .username(membership.user())
+        .database("postgres")
+}
+
+/// A migrated database of its own, dropped with this value.
+pub struct TestDatabase {
+    pub options: PgConnectOptions,
+    name: String,
+}
+
+impl TestDatabase {
+    /// Copies the template, which the first test of all makes.
+    pub async fn create() -> Self {
+        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+        let server = server();
+        let template = TEMPLATE.get_or_init(|| make_template(server.clone())).await;
+        let name = unique_name();
+        // Strategy file_copy: 6 ms, where the default takes 55 ms.
+        let statement = format!("create database {name} template {template} strategy file_copy");
+        execute(&server, &statement).await;
+        Self { options: server.database(&name), name }
+    }
+
+    /// An empty database, without even the migrations.
+    pub async fn create_empty() -> Self {
+        let server = server();
+        let name = unique_name();
+        execute(&server, &format!("create database {name}")).await;
+        Self { options: server.database(&name), name }
+    }
+
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect_with(&self.options).await.expect("the test's database is there")
+    }
+
+    pub fn pool(&self, connections: u32) -> PgPool {
+        PgPoolOptions::new().max_connections(connections).connect_lazy_with(self.options.clone())
+    }
+
+    /// The URL of the database, for programs that are started as processes.
+    pub fn url(&self) -> String {
+        let socket = self.options.get_socket().expect("the shared server listens on a socket").display().to_string();
+        let user = self.options.get_username();
+        format!("postgres://{user}@localhost:{}/{}?host={socket}", self.options.get_port(), self.name)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let options = self.options.clone().database("postgres");
+        let statement = format!("drop database if exists {} with (force)", self.name);
+        // Drop cannot wait for a future of the test's runtime, which may be ending.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(execute(&options, &statement));
+        })
+        .join();
+        if !std::thread::panicking() {
+            dropped.expect("the test's database is dropped");
+        }
+    }
+}
+
+async fn make_template(server: PgConnectOptions) -> String {
+    let mut digest = Sha256::new();
+    for migration in MIGRATOR.iter() {
+        digest.update(&migration.checksum);
+    }
+    let digest: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("template_{digest}");
+    let mut connection = PgConnection::connect_with(&server).await.expect("the shared server answers");
+    // Other test processes make the same template: one at a time.
+    sqlx::query("select pg_advisory_lock(7331)").execute(&mut connection).await.expect("a lock");
+    let ready: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
+        .bind(&name)
+        .fetch_one(&mut connection)
+        .await
+        .expect("the server's databases");
+    if !ready {
+        execute(&server, &format!("drop database if exists {name} with (force)")).await;
+        execute(&server, &format!("create database {name}")).await;
+        let mut template = PgConnection::connect_with(&server.clone().database(&name)).await.expect("the template");
+        migration::run(&mut template).await.expect("the migrations run");
+        template.close().await.expect("the template is left");
+        execute(&server, &format!("alter database {name} is_template true allow_connections false")).await;
+    }
+    connection.close().await.expect("the lock is given back");
+    name
+}
+
+async fn execute(server: &PgConnectOptions, statement: &str) {
+    let mut connection = PgConnection::connect_with(server).await.expect("the shared server answers");
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.expect("the statement runs");
+    connection.close().await.expect("the connection closes");
+}
+
+fn unique_name() -> String {
+    format!("test_{}", uuid::Uuid::new_v4().simple())
+}

@@ -1,0 +1,14 @@
+//! Actors and their world: a real PostgreSQL database, a real server on a port of its own, and callers that go through its doors.
+
+pub mod actor;
+pub mod clock;
+pub mod database;
+pub mod refusal;
+pub mod world;
+
+pub use actor::Actor;
+pub use refusal::{Refusal, refusal};
+pub use world::World;
+
+/// The generated types, under a short name.
+pub use deskledger::grpc::proto as pb;
