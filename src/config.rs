@@ -37,6 +37,15 @@ pub struct ServerSettings {
     /// Address and port to listen on; port 0 takes a free one and logs it
     #[arg(long, env = "DESKLEDGER_LISTEN", default_value = "127.0.0.1:50051")]
     pub listen: String,
+    /// Do not serve the REST door
+    #[arg(long, env = "DESKLEDGER_NO_REST")]
+    pub no_rest: bool,
+    /// Take scheme and host of answered URLs from X-Forwarded-Proto and X-Forwarded-Host, which a proxy in front must then set
+    #[arg(long, env = "DESKLEDGER_TRUST_FORWARDED")]
+    pub trust_forwarded: bool,
+    /// Origins whose browser pages may call the service, separated by commas, such as <https://desk.example.com>. Default: none
+    #[arg(long, env = "DESKLEDGER_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
     /// Seconds that a call may take, 1 to 600; a caller's shorter deadline goes first
     #[arg(long, env = "DESKLEDGER_REQUEST_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub request_timeout_seconds: u64,

@@ -131,13 +131,9 @@ impl Error {
                 let metadata = vec![("field", (*field).to_owned()), ("count", count.to_string()), ("max", max.to_string())];
                 row(InvalidArgument, "BATCH_TOO_LARGE", "deskp400113", message, metadata)
             }
-            Self::CredentialsMissing => {
-                let message = "A token is required: authorization: Bearer <token>, or sendbirddeskapitoken: <token>.".to_owned();
-                row(Unauthenticated, "CREDENTIALS_MISSING", "deskp401100", message, vec![])
-            }
-            Self::CredentialsInvalid => {
-                row(Unauthenticated, "CREDENTIALS_INVALID", "deskp401100", "The token is not valid.".to_owned(), vec![])
-            }
+            // One text for all: which of them it was is nobody's business but the operator's.
+            Self::CredentialsMissing => row(Unauthenticated, "CREDENTIALS_MISSING", "deskp401100", credentials_text(), vec![]),
+            Self::CredentialsInvalid => row(Unauthenticated, "CREDENTIALS_INVALID", "deskp401100", credentials_text(), vec![]),
             Self::ScopeMissing { scope } => {
                 let message = format!("The token lacks the scope {scope}.");
                 row(PermissionDenied, "SCOPE_MISSING", "deskp403100", message, vec![("scope", scope.to_string())])
@@ -241,6 +237,10 @@ fn describe_fields(violations: &[FieldViolation]) -> Described {
             .map(|violation| vec![("field", violation.field.clone()), ("rule", violation.rule.name().to_owned())])
             .unwrap_or_default(),
     }
+}
+
+fn credentials_text() -> String {
+    "A valid token is required: authorization: Bearer <token>, or sendbirddeskapitoken: <token>.".to_owned()
 }
 
 fn unexpected(kind: Kind, reason: &'static str, message: &str) -> Described {

@@ -8,6 +8,7 @@ pub mod storage; // SQL
 pub mod app; // use cases
 pub mod auth; // from a token to a caller
 pub mod grpc; // the gRPC door
+pub mod rest; // the REST door
 pub mod telemetry; // logs
 pub mod server; // the doors on a listener
 pub mod background; // loops beside the calls

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -19,12 +19,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+use tower_http::cors::{AllowHeaders, CorsLayer};
 
 use crate::app::App;
 use crate::background;
 use crate::config::ServerSettings;
 use crate::error::Error;
-use crate::{grpc, telemetry};
+use crate::{grpc, rest, telemetry};
 
 /// How many bytes the headers of a request have at most.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -49,16 +51,36 @@ pub async fn serve(
     let health = tonic_health::server::HealthReporter::new();
     let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone());
     let retention = background::request_retention::start(app.clone(), settings.request_id_retention(), shutdown.clone());
-    let guard = Guard {
-        limit: settings.request_timeout(),
-        refuse: |error| tonic::Status::from(error).into_http::<tonic::body::Body>().into_response(),
-    };
-    let router =
-        grpc::router(app, health).layer(from_fn_with_state(guard, guarded)).fallback(unknown).layer(from_fn(telemetry::trace));
+    let router = doors(app, health, settings)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     accept(listener, router, settings, shutdown).await;
     let _ = tokio::join!(readiness, retention);
     Ok(())
+}
+
+/// Both doors behind their guards, in one router.
+fn doors(app: Arc<App>, health: HealthReporter, settings: &ServerSettings) -> std::io::Result<Router> {
+    let guard = |refuse| Guard { limit: settings.request_timeout(), refuse };
+    let mut router = grpc::router(app.clone(), health).layer(from_fn_with_state(guard(grpc::error_response), guarded));
+    if !settings.no_rest {
+        let rest = rest::router(app, settings.trust_forwarded);
+        router = router.merge(rest.layer(from_fn_with_state(guard(rest::error_response), guarded)));
+    }
+    let router = router.fallback(unknown);
+    let router = if settings.cors_origins.is_empty() { router } else { router.layer(cors(&settings.cors_origins)?) };
+    Ok(router.layer(from_fn(telemetry::trace)))
+}
+
+/// Lets the browser pages of these origins call both doors.
+fn cors(origins: &[String]) -> std::io::Result<CorsLayer> {
+    let origin = |origin: &String| HeaderValue::try_from(origin).map_err(std::io::Error::other);
+    let origins: Vec<HeaderValue> = origins.iter().map(origin).collect::<Result<_, _>>()?;
+    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id", "etag"];
+    Ok(CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed.map(HeaderName::from_static)))
 }
 
 async fn accept(listener: TcpListener, router: Router, settings: &ServerSettings, shutdown: CancellationToken) {
@@ -159,10 +181,11 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
 
 /// Answers what no door knows.
 async fn unknown(request: axum::http::Request<axum::body::Body>) -> Response {
-    let is_grpc =
-        request.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
-        tonic::Status::unimplemented("There is no such service.").into_http::<tonic::body::Body>().into_response()
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        grpc::unknown_service()
+    } else if request.uri().path().starts_with(rest::BASE) {
+        rest::unknown_path()
     } else {
         StatusCode::NOT_FOUND.into_response()
     }

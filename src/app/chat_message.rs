@@ -7,8 +7,9 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
+use crate::app::ticket::next_of;
 use crate::domain::caller::Caller;
-use crate::domain::chat_message::{ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
+use crate::domain::chat_message::{ApplicationFilter, ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
 use crate::domain::ids::{ChatMessageId, MessageId, RequestId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest};
 use crate::domain::request::RequestKey;
@@ -19,6 +20,15 @@ use crate::storage::request::Effect;
 
 /// How many bytes of text a page or a part of an export has about; a page of one message may have more.
 pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// A page of a ticket's messages.
+#[derive(Debug)]
+pub struct MessagePage {
+    /// The page.
+    pub page: Page<ChatMessage>,
+    /// The ticket's version: the page is the same while this is.
+    pub version: i64,
+}
 
 /// A part of an export of messages.
 #[derive(Debug)]
@@ -148,7 +158,7 @@ impl App {
         ticket_id: TicketId,
         page: &PageRequest,
         max_bytes: usize,
-    ) -> Result<Page<ChatMessage>, Error> {
+    ) -> Result<MessagePage, Error> {
         let binding = Binding::new(caller.application, "ListChatMessages", &ticket_id);
         let [position] = match &page.token {
             Some(token) => binding.position("page_token", token)?,
@@ -158,11 +168,36 @@ impl App {
         let after = MessageId(position.saturating_add(page.skip));
         let mut connection = self.connection().await?;
         let listed = storage::chat_message::list(&mut connection, caller.application, ticket_id, after, page.size).await?;
-        let storage::chat_message::Listed { messages: mut items, message_count } =
+        let storage::chat_message::Listed { messages: mut items, message_count, version } =
             listed.ok_or(Error::TicketNotFound { ticket_id })?;
         keep_within(&mut items, max_bytes);
         let next = items.last().map(|last| last.message_id.0).filter(|last| *last < message_count);
-        Ok(Page { items, next_page_token: next.map(|last| binding.token([last])), total_size: message_count })
+        let page = Page { items, next_page_token: next.map(|last| binding.token([last])), total_size: message_count };
+        Ok(MessagePage { page, version })
+    }
+
+    /// Lists the application's messages ascending by id, tombstones included.
+    ///
+    /// # Errors
+    /// [`Error::PageTokenInvalid`]; when the database is away.
+    pub async fn list_application_messages(
+        &self,
+        caller: &Caller,
+        filter: &ApplicationFilter,
+        page: &PageRequest,
+    ) -> Result<Page<ChatMessage>, Error> {
+        let binding = Binding::new(caller.application, "ListApplicationMessages", filter);
+        let [after] = match &page.token {
+            Some(token) => binding.position("page_token", token)?,
+            None => [0],
+        };
+        let mut connection = self.connection().await?;
+        let (application, after) = (caller.application, ChatMessageId(after));
+        let total_size = storage::application_message::count(&mut connection, application, filter).await?;
+        let asked = page.size + 1; // one more tells whether there is a next page
+        let mut items = storage::application_message::list(&mut connection, application, filter, after, page.skip, asked).await?;
+        let next_page_token = next_of(&mut items, page.size).map(|last| binding.token([last.id.0]));
+        Ok(Page { items, next_page_token, total_size })
     }
 
     /// Reads the next part of an export of a ticket's or the application's messages; `None` at the end.

@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 
-pub use crate::app::chat_message::{ExportPart, PAGE_BYTES};
+pub use crate::app::chat_message::{ExportPart, MessagePage, PAGE_BYTES};
 pub use crate::app::deletion::Deleted;
 pub use crate::app::deletion_log::LogExportPart;
 pub use crate::app::token::{IssuedToken, NewToken};

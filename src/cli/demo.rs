@@ -137,7 +137,7 @@ async fn ticket(app: &App, caller: &Caller, channel_url: &str) -> anyhow::Result
 /// The first message of a ticket that a person wrote and nobody deleted.
 async fn person_s_message(app: &App, caller: &Caller, ticket_id: TicketId) -> anyhow::Result<Option<ChatMessage>> {
     let page = PageRequest { size: 500, skip: 0, token: None };
-    let page = app.list_chat_messages(caller, ticket_id, &page, PAGE_BYTES).await?;
+    let page = app.list_chat_messages(caller, ticket_id, &page, PAGE_BYTES).await?.page;
     Ok(page.items.into_iter().find(|message| message.user_type != UserType::Event && message.deletion.is_none()))
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::deletion::Deletion;
 use crate::domain::ids::{ChatMessageId, MessageId, TicketId};
 use crate::domain::text;
+use crate::domain::ticket::ChannelType;
 use crate::domain::violation::{Rule, Violations};
 
 /// How many messages a page has at most.
@@ -178,6 +179,17 @@ impl NewChatMessage {
             external_id: None,
         })
     }
+}
+
+/// Chooses messages of a whole application; all given conditions must hold.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ApplicationFilter {
+    /// Sent at this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Sent at this time or earlier.
+    pub to: Option<DateTime<Utc>>,
+    /// In tickets of this channel type.
+    pub channel_type: Option<ChannelType>,
 }
 
 /// What became of a message that was to be stored.

@@ -34,6 +34,10 @@ pub enum Rule {
     Unique,
     /// The field must be a UUID.
     Uuid,
+    /// The field must be a JSON string.
+    Text,
+    /// The field must be a JSON object.
+    Object,
     /// The field must be one of these.
     OneOf { allowed: &'static str },
     /// The field must be a time from year 1 to 9999.
@@ -71,6 +75,8 @@ impl Rule {
             Self::Items { .. } => "ITEMS",
             Self::Unique => "UNIQUE",
             Self::Uuid => "UUID",
+            Self::Text => "TEXT",
+            Self::Object => "OBJECT",
             Self::OneOf { .. } => "ONE_OF",
             Self::Timestamp => "TIMESTAMP",
             Self::JsonArray => "JSON_ARRAY",
@@ -84,7 +90,14 @@ impl Rule {
     pub fn legacy_code(&self) -> &'static str {
         match self {
             Self::Required => "deskp400105",
-            Self::Integer | Self::Date | Self::Uuid | Self::OneOf { .. } | Self::Timestamp | Self::JsonArray => "deskp400111",
+            Self::Integer
+            | Self::Date
+            | Self::Uuid
+            | Self::Text
+            | Self::Object
+            | Self::OneOf { .. }
+            | Self::Timestamp
+            | Self::JsonArray => "deskp400111",
             Self::Between { .. }
             | Self::AtLeast { .. }
             | Self::DateSpan
@@ -126,6 +139,8 @@ impl fmt::Display for FieldViolation {
             Rule::Items { min, max } => write!(f, "The list {field} should have {min} to {max} items."),
             Rule::Unique => write!(f, "The items of {field} should differ from each other."),
             Rule::Uuid => write!(f, "The value of {field} should be a UUID."),
+            Rule::Text => write!(f, "The value of {field} should be string."),
+            Rule::Object => write!(f, "The value of {field} should be a JSON object."),
             Rule::OneOf { allowed } => write!(f, "The value of {field} should be one of {allowed}."),
             Rule::Timestamp => write!(f, "The value of {field} should be a time from year 1 to 9999."),
             Rule::JsonArray => write!(f, "The value of {field} should be the text of a JSON array."),

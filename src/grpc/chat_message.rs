@@ -32,7 +32,7 @@ impl ChatMessageService for Door {
         let ticket_id = violations.check(parse::ticket_id("ticket_id", request.ticket_id));
         let page = parse::page(request.page_size, request.skip, request.page_token, MAX_PAGE_SIZE, &mut violations);
         let (ticket_id, page) = violations.finish(ticket_id.zip(page))?;
-        let page = self.app.list_chat_messages(&caller, ticket_id, &page, PAGE_BYTES).await?;
+        let page = self.app.list_chat_messages(&caller, ticket_id, &page, PAGE_BYTES).await?.page;
         Ok(Response::new(proto::ListChatMessagesResponse {
             chat_messages: page.items.into_iter().map(render).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),

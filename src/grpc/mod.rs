@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use tonic::Request;
+use axum::response::{IntoResponse, Response};
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::server::NamedService;
+use tonic::{Request, Status};
 use tonic_health::server::HealthReporter;
 
 use crate::app::App;
@@ -85,6 +86,16 @@ pub fn router(app: Arc<App>, health: HealthReporter) -> Router {
         .route_service(&path(&reflection_v1), reflection_v1)
         .route_service(&path(&reflection_v1alpha), reflection_v1alpha)
         .layer(tonic_web::GrpcWebLayer::new())
+}
+
+/// An error as this door's clients know it.
+pub fn error_response(error: Error) -> Response {
+    status::response(error)
+}
+
+/// Answers a call of a service that there is not.
+pub fn unknown_service() -> Response {
+    Status::unimplemented("There is no such service.").into_http::<tonic::body::Body>().into_response()
 }
 
 fn path<S: NamedService>(_: &S) -> String {

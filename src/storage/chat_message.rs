@@ -20,6 +20,8 @@ pub struct Listed {
     pub messages: Vec<ChatMessage>,
     /// Tombstones included.
     pub message_count: i64,
+    /// The ticket's version.
+    pub version: i64,
 }
 
 /// Lists at most `limit` messages after number `after`; `None` when there is no such ticket. Numbers are dense, so that `after` is also
@@ -37,7 +39,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select t.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
+        select t.version as "version?", t.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
             m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?", m.create_time as "create_time?", m.delete_time,
             m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.message as "message?", m.data as "data?",
             m.files as "files?: Json<Vec<File>>", m.external_id
@@ -60,9 +62,9 @@ pub async fn list(
     .fetch_all(connection)
     .await
     .map_err(from_sqlx)?;
-    let Some(message_count) = rows.first().and_then(|row| row.message_count) else { return Ok(None) };
+    let Some((version, message_count)) = rows.first().and_then(|row| row.version.zip(row.message_count)) else { return Ok(None) };
     let messages: Result<Vec<ChatMessage>, Error> = rows.into_iter().filter(|row| row.id.is_some()).map(Row::message).collect();
-    Ok(Some(Listed { messages: messages?, message_count }))
+    Ok(Some(Listed { messages: messages?, message_count, version }))
 }
 
 /// Reads messages of a ticket by id, ascending by number; ids that the ticket does not have are left out.
@@ -79,7 +81,7 @@ pub async fn find(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
+        select null::bigint as version, null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
             user_sendbird_id as "user_sendbird_id?", user_type as "user_type?", create_time as "create_time?", delete_time,
             requested_from, requested_by as "requested_by: Json<Agent>", message as "message?", data as "data?",
             files as "files?: Json<Vec<File>>", external_id
@@ -119,7 +121,7 @@ pub async fn export(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
+        select null::bigint as version, null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
             user_sendbird_id as "user_sendbird_id?", user_type as "user_type?", create_time as "create_time?", delete_time,
             requested_from, requested_by as "requested_by: Json<Agent>", message as "message?", data as "data?",
             files as "files?: Json<Vec<File>>", external_id
@@ -199,7 +201,7 @@ pub async fn append(
                 issue_time = coalesce(issue_time, (select min(create_time) from inserted where user_type = 'CUSTOMER'))
             where application_key = $1 and id = $2 and exists (select from inserted)
         )
-        select ticket.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
+        select null::bigint as version, ticket.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
             m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?", m.create_time as "create_time?", m.delete_time,
             m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.message as "message?", m.data as "data?",
             m.files as "files?: Json<Vec<File>>", m.external_id
@@ -247,7 +249,8 @@ fn in_order_of(asked: &[NewChatMessage], answered: Vec<ChatMessage>, count_befor
 
 /// A message as a statement answers it; the statements that join it to a ticket may have none.
 pub(super) struct Row {
-    /// The ticket's count as the statement saw it, where it reads the ticket.
+    /// The ticket's version and count as the statement saw them, where it reads the ticket.
+    pub version: Option<i64>,
     pub message_count: Option<i64>,
     pub id: Option<i64>,
     pub message_id: Option<i64>,

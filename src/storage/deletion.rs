@@ -185,6 +185,7 @@ impl Row {
 
     fn attempt(self, ticket_id: TicketId) -> Result<Attempt, Error> {
         let message = chat_message::Row {
+            version: None,
             message_count: None,
             id: Some(self.id),
             message_id: Some(self.message_id),

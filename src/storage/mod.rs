@@ -1,6 +1,7 @@
 //! SQL, and nothing else: free functions from a connection and an application to domain values. The only room that knows sqlx's rows.
 
 pub mod application;
+pub mod application_message;
 pub mod chat_message;
 pub mod deletion;
 pub mod deletion_log;

@@ -1,0 +1,78 @@
+//! The REST door: the wire of the Sendbird Desk Platform API v1, for clients that exist already. Parse, call, render, as in `grpc`.
+
+mod body;
+mod call;
+mod chat_message;
+mod deletion_log;
+mod envelope;
+mod error;
+mod query;
+mod ticket;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, patch};
+
+use crate::app::App;
+use crate::auth::{self, Gate};
+use crate::error::Error;
+
+/// The base of all paths.
+pub const BASE: &str = "/platform/v1";
+/// How many bytes the body of a request has at most.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What each handler works with.
+#[derive(Clone)]
+struct Door {
+    app: Arc<App>,
+    trust_forwarded: bool,
+}
+
+/// Puts the paths together, behind authentication. `trust_forwarded` takes scheme and host of answered URLs from `X-Forwarded-Proto` and
+/// `X-Forwarded-Host`, which a proxy in front must then set.
+pub fn router(app: Arc<App>, trust_forwarded: bool) -> Router {
+    let gate = Gate { app: app.clone(), refuse: error::response };
+    let mut router = Router::new();
+    for (path, methods) in paths() {
+        // A trailing slash is tolerated.
+        let path = format!("{BASE}{path}");
+        router = router.route(&format!("{path}/"), methods.clone().fallback(error::method_not_allowed));
+        router = router.route(&path, methods.fallback(error::method_not_allowed));
+    }
+    router
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .route_layer(from_fn_with_state(gate, auth::authenticate))
+        .with_state(Door { app, trust_forwarded })
+}
+
+/// Every path below [`BASE`] with its methods.
+fn paths() -> [(&'static str, MethodRouter<Door>); 9] {
+    [
+        ("/tickets", get(ticket::list).post(ticket::create)),
+        ("/tickets/{ticket_id}", get(ticket::view).patch(ticket::update)),
+        ("/tickets/{ticket_id}/close", patch(ticket::close)),
+        ("/tickets/{ticket_id}/reopen", patch(ticket::reopen)),
+        ("/tickets/{ticket_id}/chat_messages", get(chat_message::list)),
+        ("/tickets/{ticket_id}/chat_messages/{chatmessage_id}", delete(chat_message::delete)),
+        ("/chat_messages", get(chat_message::list_of_application)),
+        ("/chat_messages/deletion_logs", get(deletion_log::list)),
+        ("/chat_messages/{chatmessage_id}", delete(chat_message::delete)),
+    ]
+}
+
+/// Answers a path that there is not.
+#[must_use]
+pub fn unknown_path() -> Response {
+    error::unknown_path()
+}
+
+/// An error as this door's clients know it.
+#[must_use]
+pub fn error_response(error: Error) -> Response {
+    error.into_response()
+}

@@ -1,0 +1,87 @@
+//! Chat messages of a whole application, for the one list that is not of a ticket.
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::domain::agent::Agent;
+use crate::domain::chat_message::{ApplicationFilter, ChatMessage, File};
+use crate::domain::ids::{ApplicationKey, ChatMessageId};
+use crate::domain::ticket::ChannelType;
+use crate::error::Error;
+use crate::storage::chat_message::Row;
+use crate::storage::from_sqlx;
+
+/// Lists messages ascending by id: at most `limit` of those after the id `after`, passing over `skip`.
+///
+/// # Errors
+/// When the database is away.
+pub async fn list(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    filter: &ApplicationFilter,
+    after: ChatMessageId,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<ChatMessage>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select null::bigint as version, null::bigint as message_count, m.id as "id?", m.message_id as "message_id?",
+            m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?",
+            m.create_time as "create_time?", m.delete_time, m.requested_from, m.requested_by as "requested_by: Json<Agent>",
+            m.message as "message?", m.data as "data?", m.files as "files?: Json<Vec<File>>", m.external_id
+        from chat_messages m
+        where m.application_key = $1
+            and m.id > $2
+            and ($3::timestamptz is null or m.create_time >= $3)
+            and ($4::timestamptz is null or m.create_time <= $4)
+            and ($5::text is null or exists (
+                select
+                from tickets t
+                where t.application_key = $1 and t.id = m.ticket_id and t.channel_type = $5
+            ))
+        order by m.id
+        limit $7
+        offset $6
+        "#,
+        application.0,
+        after.0,
+        filter.from,
+        filter.to,
+        filter.channel_type.map(ChannelType::as_str),
+        skip,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    rows.into_iter().map(Row::message).collect()
+}
+
+/// Counts the messages that a filter chooses.
+///
+/// # Errors
+/// When the database is away.
+pub async fn count(connection: &mut PgConnection, application: ApplicationKey, filter: &ApplicationFilter) -> Result<i64, Error> {
+    sqlx::query_scalar!(
+        r#"
+        select count(*) as "count!"
+        from chat_messages m
+        where m.application_key = $1
+            and ($2::timestamptz is null or m.create_time >= $2)
+            and ($3::timestamptz is null or m.create_time <= $3)
+            and ($4::text is null or exists (
+                select
+                from tickets t
+                where t.application_key = $1 and t.id = m.ticket_id and t.channel_type = $4
+            ))
+        "#,
+        application.0,
+        filter.from,
+        filter.to,
+        filter.channel_type.map(ChannelType::as_str),
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(from_sqlx)
+}
