@@ -65,6 +65,11 @@ impl TestDatabase {
         PgPoolOptions::new().max_connections(connections).connect_lazy_with(self.options.clone())
     }
 
+    /// Gives the database a setting that every connection made from now on has.
+    pub async fn set(&self, setting: &str, value: &str) {
+        execute(&self.options, &format!("alter database {} set {setting} = '{value}'", self.name)).await;
+    }
+
     /// The URL of the database, for programs that are started as processes.
     pub fn url(&self) -> String {
         let socket = self.options.get_socket().expect("the shared server listens on a socket").display().to_string();

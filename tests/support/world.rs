@@ -9,6 +9,7 @@ use deskledger::config::ServerSettings;
 use deskledger::domain::caller::Scope;
 use deskledger::domain::deletion::RequestedFrom;
 use deskledger::server;
+use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -50,8 +51,14 @@ impl World {
 
     /// A service with other settings, or on a database that the test has prepared.
     pub async fn on(database: TestDatabase, settings: ServerSettings) -> Self {
+        let pool = database.pool(CONNECTIONS);
+        Self::with_pool(database, pool, settings).await
+    }
+
+    /// A service that reaches the database by connections of the test's making.
+    pub async fn with_pool(database: TestDatabase, pool: PgPool, settings: ServerSettings) -> Self {
         let clock = Arc::new(TestClock::new());
-        let app = Arc::new(App::new(database.pool(CONNECTIONS), clock.clone(), settings.token_cache_ttl()));
+        let app = Arc::new(App::new(pool, clock.clone(), settings.token_cache_ttl()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
         let shutdown = CancellationToken::new();
