@@ -31,7 +31,8 @@ pub struct Attempt {
 /// left out of the answer; the others come in the order of `ids`.
 ///
 /// The ticket's row is locked first, which decides every race with closing, reopening and other deletions. An attempt that was neither
-/// carried out nor is refused by the rules has lost such a race: the same statement run again sees why.
+/// carried out nor is refused by the rules has lost such a race: the same statement run again sees why. The order's time was taken before
+/// the lock, so a close that went first may be dated later: then the deletion takes the time of the close, or it would seem to precede it.
 ///
 /// # Errors
 /// When the database is away or the write meets another one.
@@ -48,7 +49,7 @@ pub async fn delete(
         Row,
         r#"
         with ticket as materialized (
-            select id, status, channel_type
+            select id, status, channel_type, close_time
             from tickets
             where application_key = $1 and id = $2
             for no key update
@@ -61,7 +62,7 @@ pub async fn delete(
         ),
         erased as (
             update chat_messages m
-            set delete_time = $5, requested_from = $6, requested_by = $7, message = '', data = '', files = '[]'
+            set delete_time = greatest($5, ticket.close_time), requested_from = $6, requested_by = $7, message = '', data = '', files = '[]'
             from ticket
             cross join message
             where m.application_key = $1
@@ -71,14 +72,14 @@ pub async fn delete(
                 and m.user_type <> 'EVENT'
                 and ticket.status = 'CLOSED'
                 and ticket.channel_type in ('SENDBIRD', 'SENDBIRD_IOS', 'SENDBIRD_ANDROID', 'SENDBIRD_JAVASCRIPT')
-            returning m.message_id
+            returning m.message_id, m.delete_time
         ),
         logged as (
             insert into deletion_logs (
                 application_key, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time,
                 requested_from, requested_by, reason, reason_detail, token_id, content_salt, content_digest
             )
-            select $1, $2, message.id, message.message_id, message.user_sendbird_id, message.user_type, message.create_time, $5,
+            select $1, $2, message.id, message.message_id, message.user_sendbird_id, message.user_type, message.create_time, erased.delete_time,
                 $6, $7, $8, $9, $10, message.salt,
                 sha256(
                     message.salt
@@ -89,7 +90,7 @@ pub async fn delete(
             from erased
             join message on message.message_id = erased.message_id
             order by message.ordinal
-            returning id, message_id, content_digest
+            returning id, message_id, delete_time, content_digest
         ),
         bumped as (
             update tickets
@@ -99,7 +100,7 @@ pub async fn delete(
         select ticket.status, ticket.channel_type, message.id as "id!", message.message_id as "message_id!", message.user_sendbird_id,
             message.user_type, message.create_time, message.delete_time, message.requested_from,
             message.requested_by as "requested_by: Json<Agent>", message.external_id, logged.id as "log_id?",
-            logged.content_digest as "content_digest?"
+            logged.delete_time as "log_time?", logged.content_digest as "content_digest?"
         from ticket
         cross join message
         left join logged on logged.message_id = message.message_id
@@ -138,7 +139,7 @@ pub async fn preview(
         r#"
         select t.status, t.channel_type, m.id as "id!", m.message_id as "message_id!", m.user_sendbird_id, m.user_type, m.create_time,
             m.delete_time, m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.external_id, null::bigint as log_id,
-            null::bytea as content_digest
+            null::timestamptz as log_time, null::bytea as content_digest
         from tickets t
         cross join unnest($3::bigint[]) with ordinality as asked (id, ordinal)
         join chat_messages m on m.application_key = $1 and m.ticket_id = $2 and m.id = asked.id
@@ -168,17 +169,18 @@ struct Row {
     requested_by: Option<Json<Agent>>,
     external_id: Option<String>,
     log_id: Option<i64>,
+    log_time: Option<DateTime<Utc>>,
     content_digest: Option<Vec<u8>>,
 }
 
 impl Row {
     fn attempt_of(mut self, order: &Order) -> Result<Attempt, Error> {
-        let logged = self.log_id.zip(self.content_digest.take());
+        let logged = self.log_id.zip(self.log_time).zip(self.content_digest.take());
         let mut attempt = self.attempt(order.ticket_id)?;
-        if let Some((id, content_digest)) = logged {
+        if let Some(((id, time), content_digest)) = logged {
             attempt.message.deletion =
-                Some(Deletion { time: order.time, requested_from: order.requested_from, requested_by: order.requested_by.clone() });
-            attempt.log = Some(log_of(&attempt.message, order, DeletionLogId(id), content_digest));
+                Some(Deletion { time, requested_from: order.requested_from, requested_by: order.requested_by.clone() });
+            attempt.log = Some(log_of(&attempt.message, order, time, DeletionLogId(id), content_digest));
         }
         Ok(attempt)
     }
@@ -210,7 +212,7 @@ impl Row {
     }
 }
 
-fn log_of(message: &ChatMessage, order: &Order, id: DeletionLogId, content_digest: Vec<u8>) -> DeletionLog {
+fn log_of(message: &ChatMessage, order: &Order, time: DateTime<Utc>, id: DeletionLogId, content_digest: Vec<u8>) -> DeletionLog {
     DeletionLog {
         id,
         ticket_id: message.ticket_id,
@@ -219,7 +221,7 @@ fn log_of(message: &ChatMessage, order: &Order, id: DeletionLogId, content_diges
         user_sendbird_id: message.user_sendbird_id.clone(),
         user_type: message.user_type,
         create_time: message.create_time,
-        delete_time: order.time,
+        delete_time: time,
         requested_from: order.requested_from,
         requested_by: order.requested_by.clone(),
         reason: order.reason,

@@ -14,6 +14,10 @@ const ISOLATION_LEVELS: [&str; 2] = ["read committed", "serializable"];
 /// More calls than these never meet in a test.
 const CONNECTIONS: u32 = 70;
 
+/// The calls, each the numbers of the messages that it deletes, in the order in which they come; their answers; the numbers of what is
+/// deleted in the end.
+type Overlap = (&'static [&'static [usize]], &'static [&'static str], &'static [i64]);
+
 async fn world_at(isolation: &str) -> World {
     let database = TestDatabase::create().await;
     database.set("default_transaction_isolation", isolation).await;
@@ -162,8 +166,7 @@ async fn deletes_that_overlap_go_one_after_the_other_and_a_batch_is_whole_or_not
     for isolation in ISOLATION_LEVELS {
         let world = world_at(isolation).await;
         let mut actor = world.actor_of("acme").await;
-        // The calls, each the numbers that it deletes, in the order in which they come; the answers; what is deleted in the end.
-        let table: [(&[&[usize]], &[&str], &[i64]); 5] = [
+        let table: [Overlap; 5] = [
             (&[&[2], &[1, 2, 3]], &["OK", GONE], &[2]),
             (&[&[1, 2, 3], &[2]], &["OK", GONE], &[1, 2, 3]),
             (&[&[1, 2, 3], &[3, 2, 1]], &["OK", GONE], &[1, 2, 3]),
@@ -243,4 +246,21 @@ async fn of_calls_that_change_a_ticket_at_once_one_wins_and_the_others_are_told_
         let answers = in_turn(&world.database, ticket.id, renames).await;
         assert_eq!((count(&answers, "OK"), count(&answers, "ETAG_MISMATCH")), (1, 3), "{isolation}: {answers:?}");
     }
+}
+
+#[tokio::test]
+async fn no_deletion_is_dated_before_the_close_that_allowed_it() {
+    let world = world_at("read committed").await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.ticket_with(1).await;
+
+    let calls = vec![close(&actor, ticket.id), delete(&actor, ticket.id, messages[0].id)];
+    assert_eq!(in_turn(&world.database, ticket.id, calls).await, ["OK", "OK"]);
+
+    let request = pb::GetTicketRequest { id: ticket.id };
+    let ticket = actor.tickets.get_ticket(request).await.expect("it is there").into_inner().ticket.expect("it is answered");
+    let (closed, log) = (ticket.close_time.expect("it is closed"), actor.log().await.remove(0));
+    let deleted = log.delete_time.expect("a log entry has it");
+    assert!((deleted.seconds, deleted.nanos) >= (closed.seconds, closed.nanos), "closed at {closed}, deleted at {deleted}");
+    assert_eq!(actor.list(ticket.id).await[0].delete_time, log.delete_time);
 }
