@@ -140,8 +140,10 @@ pub struct NewChatMessage {
 impl NewChatMessage {
     /// Takes a message as a caller gives it, `path` being the field that holds it.
     pub fn parse(path: &str, draft: ChatMessageDraft, violations: &mut Violations) -> Option<Self> {
-        if draft.user_type.is_none() {
-            violations.add(format!("{path}.user_type"), Rule::Required);
+        let user_type = format!("{path}.user_type");
+        // A door that could not read the value has said so.
+        if draft.user_type.is_none() && !violations.has(&user_type) {
+            violations.add(user_type, Rule::Required);
         }
         let user_sendbird_id = parse_user_sendbird_id(path, draft.user_sendbird_id, draft.user_type, violations);
         let create_time = match draft.create_time {

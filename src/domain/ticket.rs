@@ -496,8 +496,10 @@ pub struct TicketFilter {
 }
 
 fn required<T>(path: &str, name: &str, value: Option<T>, violations: &mut Violations) -> Option<T> {
-    if value.is_none() {
-        violations.add(format!("{path}.{name}"), Rule::Required);
+    let field = format!("{path}.{name}");
+    // A door that could not read the value has said so.
+    if value.is_none() && !violations.has(&field) {
+        violations.add(field, Rule::Required);
     }
     value
 }

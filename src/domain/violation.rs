@@ -160,6 +160,12 @@ impl Violations {
         self.0.push(FieldViolation::new(field, rule));
     }
 
+    /// Whether a violation of this field was added.
+    #[must_use]
+    pub fn has(&self, field: &str) -> bool {
+        self.0.iter().any(|violation| violation.field == field)
+    }
+
     /// Keeps the value, or the violation and `None`.
     pub fn check<T>(&mut self, parsed: Result<T, FieldViolation>) -> Option<T> {
         parsed.map_err(|violation| self.0.push(violation)).ok()

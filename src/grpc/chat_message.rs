@@ -172,6 +172,7 @@ fn violations_of_ids(ticket_id: i64, id: i64, violations: &mut Violations) -> (O
 }
 
 fn new_message(path: &str, message: proto::ChatMessage, violations: &mut Violations) -> Option<NewChatMessage> {
+    // What cannot be read is told and left out, so that the other fields are looked at too.
     let user_type = violations.check(enumeration::<UserType>(&format!("{path}.user_type"), message.user_type));
     let create_time = match message.create_time {
         None => Some(None),
@@ -181,8 +182,8 @@ fn new_message(path: &str, message: proto::ChatMessage, violations: &mut Violati
         |file: proto::File| File { url: file.url, name: file.name, content_type: file.content_type, size_bytes: file.size_bytes };
     let draft = ChatMessageDraft {
         user_sendbird_id: message.user_sendbird_id,
-        user_type: user_type?,
-        create_time: create_time?,
+        user_type: user_type.flatten(),
+        create_time: create_time.flatten(),
         message: message.message,
         data: message.data,
         files: message.files.into_iter().map(file).collect(),
@@ -200,8 +201,9 @@ fn grounds(
 ) -> Option<Grounds> {
     let requested_from = violations.check(enumeration("requested_from", requested_from));
     let reason = violations.check(enumeration("reason", reason));
-    let grounds =
-        Grounds { requested_from: requested_from?, requested_by: requested_by.map(Into::into), reason: reason?, reason_detail };
+    // What cannot be read is told and left out, so that the other fields are looked at too.
+    let (requested_from, reason) = (requested_from.flatten(), reason.flatten());
+    let grounds = Grounds { requested_from, requested_by: requested_by.map(Into::into), reason, reason_detail };
     Grounds::parse(grounds, violations)
 }
 

@@ -23,7 +23,7 @@ impl TicketService for Door {
         let ticket = parse::required("ticket", request.ticket)?;
         let mut violations = Violations::default();
         let draft = draft("ticket", ticket, &mut violations);
-        let ticket = draft.and_then(|draft| NewTicket::parse("ticket", draft, &mut violations));
+        let ticket = NewTicket::parse("ticket", draft, &mut violations);
         let request_id = parse::request_id(&request.request_id, &mut violations);
         let (ticket, request_id) = violations.finish(ticket.zip(request_id))?;
         let ticket = self.app.create_ticket(&caller, &ticket, request_id).await?;
@@ -66,7 +66,7 @@ impl TicketService for Door {
         let etag = (!ticket.etag.is_empty()).then(|| ticket.etag.clone());
         let mask = ("update_mask", request.update_mask.map(|mask| mask.paths).unwrap_or_default());
         let draft = draft("ticket", ticket, &mut violations);
-        let change = draft.and_then(|draft| TicketChange::parse("ticket", draft, mask, &mut violations));
+        let change = TicketChange::parse("ticket", draft, mask, &mut violations);
         let request_id = parse::request_id(&request.request_id, &mut violations);
         let ((id, change), request_id) = violations.finish(id.zip(change).zip(request_id))?;
         let ticket = self.app.update_ticket(&caller, id, &change, etag.as_deref(), request_id).await?;
@@ -105,28 +105,25 @@ impl TicketService for Door {
     }
 }
 
-fn draft(path: &str, ticket: proto::Ticket, violations: &mut Violations) -> Option<TicketDraft> {
+/// What cannot be read is told and left out, so that the other fields are looked at too.
+fn draft(path: &str, ticket: proto::Ticket, violations: &mut Violations) -> TicketDraft {
     let status = violations.check(enumeration(&format!("{path}.status"), ticket.status));
     let priority = violations.check(enumeration(&format!("{path}.priority"), ticket.priority));
-    let customer = match ticket.customer {
-        None => Some(None),
-        Some(customer) => customer_draft(path, customer, violations).map(Some),
-    };
     let agent = match ticket.recent_assignment {
-        None => Some(None),
-        Some(proto::Assignment { agent: Some(agent) }) => Some(Some(agent.into())),
+        None => None,
+        Some(proto::Assignment { agent: Some(agent) }) => Some(agent.into()),
         Some(proto::Assignment { agent: None }) => {
             violations.add(format!("{path}.recent_assignment.agent"), Rule::Required);
             None
         }
     };
-    Some(TicketDraft {
+    TicketDraft {
         channel_url: ticket.channel_url,
         channel_name: ticket.channel_name,
-        status: status?,
-        priority: priority?,
-        customer: customer?,
-        agent: agent?,
+        status: status.flatten(),
+        priority: priority.flatten(),
+        customer: ticket.customer.map(|customer| customer_draft(path, customer, violations)),
+        agent,
         group: ticket.group.map(|group| Group { id: group.id, name: group.name, key: group.key }),
         info: ticket.info,
         custom_fields: ticket
@@ -135,12 +132,12 @@ fn draft(path: &str, ticket: proto::Ticket, violations: &mut Violations) -> Opti
             .map(|field| CustomField { id: field.id, key: field.key, value: field.value })
             .collect(),
         related_channels: ticket.related_channels,
-    })
+    }
 }
 
-fn customer_draft(path: &str, customer: proto::Customer, violations: &mut Violations) -> Option<CustomerDraft> {
-    let channel_type = violations.check(enumeration(&format!("{path}.customer.channel_type"), customer.channel_type))?;
-    Some(CustomerDraft { id: customer.id, sendbird_id: customer.sendbird_id, channel_type, display_name: customer.display_name })
+fn customer_draft(path: &str, customer: proto::Customer, violations: &mut Violations) -> CustomerDraft {
+    let channel_type = violations.check(enumeration(&format!("{path}.customer.channel_type"), customer.channel_type)).flatten();
+    CustomerDraft { id: customer.id, sendbird_id: customer.sendbird_id, channel_type, display_name: customer.display_name }
 }
 
 fn filter(filter: proto::TicketFilter, violations: &mut Violations) -> Option<TicketFilter> {
