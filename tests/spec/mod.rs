@@ -1,3 +1,7 @@
 //! What callers are promised, through the public doors. A module for each promise; names are sentences.
 
 mod deletion;
+mod ticket_closing;
+mod ticket_creation;
+mod ticket_listing;
+mod ticket_updates;

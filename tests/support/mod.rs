@@ -4,6 +4,7 @@ pub mod actor;
 pub mod clock;
 pub mod database;
 pub mod refusal;
+pub mod ticket;
 pub mod world;
 
 pub use actor::Actor;
