@@ -4,8 +4,8 @@ use pb::TicketStatus::{self, Active, Closed, Idle, Initialized, Pending, Proacti
 use tonic::Code;
 
 use crate::support::actor::customer_message;
-use crate::support::ticket::{full_ticket, plain_ticket};
-use crate::support::{Actor, World, pb, refusal};
+use crate::support::ticket::{EVERY_STATUS, full_ticket, plain_ticket};
+use crate::support::{World, pb, refusal};
 
 type Take = fn(&mut pb::Ticket, pb::Ticket);
 
@@ -124,32 +124,14 @@ const STEPS: [(TicketStatus, TicketStatus); 7] = [
     (Active, WorkInProgress),
     (WorkInProgress, Active),
 ];
-const STATUSES: [TicketStatus; 7] = [Initialized, Proactive, Pending, Active, Closed, WorkInProgress, Idle];
-
-/// A ticket that was led into a status along its life cycle.
-async fn ticket_in(actor: &mut Actor, status: TicketStatus) -> pb::Ticket {
-    let (opening, path): (TicketStatus, &[TicketStatus]) = match status {
-        Initialized | Proactive | Pending => (status, &[]),
-        Active => (Pending, &[Active]),
-        WorkInProgress => (Pending, &[Active, WorkInProgress]),
-        Idle => (Pending, &[Active, Idle]),
-        _ => (Pending, &[]),
-    };
-    let mut ticket = actor.create(pb::Ticket { status: opening as i32, ..plain_ticket() }).await.expect("the ticket opens");
-    for step in path {
-        let next = pb::Ticket { id: ticket.id, status: *step as i32, ..Default::default() };
-        ticket = actor.update(next, &["status"]).await.expect("a step of the life cycle");
-    }
-    if status == Closed { actor.close(ticket.id).await } else { ticket }
-}
 
 #[tokio::test]
 async fn an_update_leads_a_ticket_along_its_life_cycle_only_and_never_closes_it() {
     let world = World::new().await;
     let mut actor = world.actor().await;
-    for from in STATUSES {
-        for to in STATUSES {
-            let before = ticket_in(&mut actor, from).await;
+    for from in EVERY_STATUS {
+        for to in EVERY_STATUS {
+            let before = actor.ticket_in(from).await;
             assert_eq!(before.status(), from);
             let answer = actor.update(pb::Ticket { id: before.id, status: to as i32, ..Default::default() }, &[]).await;
             if STEPS.contains(&(from, to)) || from == to && from != Closed {

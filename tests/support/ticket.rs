@@ -3,6 +3,9 @@
 use tonic::Status;
 
 use super::{Actor, pb};
+use pb::TicketStatus::{self, Active, Closed, Idle, Initialized, Pending, Proactive, WorkInProgress};
+
+pub const EVERY_STATUS: [TicketStatus; 7] = [Initialized, Proactive, Pending, Active, Closed, WorkInProgress, Idle];
 
 impl Actor {
     pub async fn create(&mut self, ticket: pb::Ticket) -> Result<pb::Ticket, Status> {
@@ -21,6 +24,23 @@ impl Actor {
         let update_mask = (!paths.is_empty()).then_some(prost_types::FieldMask { paths });
         let request = pb::UpdateTicketRequest { ticket: Some(ticket), update_mask, ..Default::default() };
         Ok(self.tickets.update_ticket(request).await?.into_inner().ticket.expect("it is answered"))
+    }
+
+    /// A ticket that was led into a status along its life cycle.
+    pub async fn ticket_in(&mut self, status: TicketStatus) -> pb::Ticket {
+        let (opening, path): (TicketStatus, &[TicketStatus]) = match status {
+            Initialized | Proactive => (status, &[]),
+            Active => (Pending, &[Active]),
+            WorkInProgress => (Pending, &[Active, WorkInProgress]),
+            Idle => (Pending, &[Active, Idle]),
+            _ => (Pending, &[]),
+        };
+        let mut ticket = self.create(pb::Ticket { status: opening as i32, ..plain_ticket() }).await.expect("the ticket opens");
+        for step in path {
+            let next = pb::Ticket { id: ticket.id, status: *step as i32, ..Default::default() };
+            ticket = self.update(next, &["status"]).await.expect("a step of the life cycle");
+        }
+        if status == Closed { self.close(ticket.id).await } else { ticket }
     }
 
     /// A page of the tickets that a filter chooses.
