@@ -7,3 +7,6 @@ mod ticket_closing;
 mod ticket_creation;
 mod ticket_listing;
 mod ticket_updates;
+mod batch_deletion;
+mod deletion;
+mod erasure;

@@ -130,3 +130,28 @@ async fn execute(server: &PgConnectOptions, statement: &str) {
 fn unique_name() -> String {
     format!("test_{}", uuid::Uuid::new_v4().simple())
 }
+
+impl TestDatabase {
+    /// Every row of every table as text, bytes as hexadecimal digits: what is nowhere in it is nowhere in the database.
+    pub async fn every_row(&self) -> String {
+        let mut connection = self.connect().await;
+        let tables: Vec<String> =
+            sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public' order by 1")
+                .fetch_all(&mut connection)
+                .await
+                .expect("the tables");
+        let mut rows = String::new();
+        for table in tables {
+            let statement = format!("select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from {table} t");
+            let text: String =
+                sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.expect("the rows of a table");
+            rows.push_str(&format!("{table}\n{text}\n"));
+        }
+        rows
+    }
+
+    /// Carries out SQL that no door offers, to set a scene.
+    pub async fn run(&self, statement: &str) {
+        execute(&self.options, statement).await;
+    }
+}

@@ -3,6 +3,8 @@
 pub mod actor;
 pub mod clock;
 pub mod database;
+pub mod methods;
+pub mod raw;
 pub mod refusal;
 pub mod ticket;
 pub mod world;
