@@ -10,3 +10,4 @@ mod ticket_updates;
 mod batch_deletion;
 mod deletion;
 mod erasure;
+mod idempotency;
