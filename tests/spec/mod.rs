@@ -9,5 +9,6 @@ mod ticket_listing;
 mod ticket_updates;
 mod batch_deletion;
 mod deletion;
+mod deletion_log;
 mod erasure;
 mod idempotency;
