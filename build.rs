@@ -6,7 +6,8 @@ use std::{env, fs, path::PathBuf};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
-    let files = ["error_reason", "ticket", "chat_message", "deletion_log"].map(|name| format!("deskledger/v1/{name}.proto"));
+    let files =
+        ["error_reason", "ticket", "chat_message", "deletion_log", "ingest"].map(|name| format!("deskledger/v1/{name}.proto"));
 
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(files)?;

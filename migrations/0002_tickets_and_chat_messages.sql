@@ -3,7 +3,8 @@
 
 -- Ids are JSON numbers in the REST API and so stay below 2^53.
 create sequence ticket_ids as bigint maxvalue 9007199254740991;
-create sequence chat_message_ids as bigint maxvalue 9007199254740991 cache 50;
+-- Without a cache: within a ticket, whose row is locked, ids ascend as the numbers do.
+create sequence chat_message_ids as bigint maxvalue 9007199254740991;
 
 create table tickets (
     application_key integer not null,

@@ -1,6 +1,6 @@
 -- One row for each deletion, written by the statement that deletes. It holds what identifies the message, never its content.
 
-create sequence deletion_log_ids as bigint maxvalue 9007199254740991 cache 50;
+create sequence deletion_log_ids as bigint maxvalue 9007199254740991;
 
 create table deletion_logs (
     application_key integer not null,

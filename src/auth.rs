@@ -39,10 +39,19 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
     }
 }
 
-async fn caller(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Error> {
-    let token = token(headers)?;
+/// Finds out who is calling.
+///
+/// # Errors
+/// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`]; when the database is away.
+pub async fn caller(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Error> {
+    app.authenticate(token(headers)?, application_of_host(headers, uri)).await
+}
+
+/// The application that the host name is for, where it names one.
+#[must_use]
+pub fn application_of_host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let host = uri.authority().map(Authority::host).or_else(|| text(headers.get(HOST)));
-    app.authenticate(token, host.and_then(application_of)).await
+    host.and_then(application_of)
 }
 
 /// The token that the headers carry, in either way.

@@ -43,6 +43,9 @@ pub struct ServerSettings {
     /// Take scheme and host of answered URLs from X-Forwarded-Proto and X-Forwarded-Host, which a proxy in front must then set
     #[arg(long, env = "DESKLEDGER_TRUST_FORWARDED")]
     pub trust_forwarded: bool,
+    /// Seconds by which the time of a signed webhook may differ from now, 300 to 86400: senders repeat for 5 minutes
+    #[arg(long, env = "DESKLEDGER_WEBHOOK_WINDOW_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(300..=86_400))]
+    pub webhook_window_seconds: u64,
     /// Origins whose browser pages may call the service, separated by commas, such as <https://desk.example.com>. Default: none
     #[arg(long, env = "DESKLEDGER_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
@@ -68,7 +71,7 @@ pub struct ServerSettings {
 #[command(next_help_heading = "Log")]
 pub struct LogSettings {
     /// What to log to standard error: a level (error, warn, info, debug, trace), or levels by module such as info,deskledger=debug
-    #[arg(long, env = "DESKLEDGER_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "DESKLEDGER_LOG", default_value = "info,sqlx=warn", global = true)]
     pub log: String,
     /// Form of the log lines
     #[arg(long, env = "DESKLEDGER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty, global = true)]
@@ -109,6 +112,12 @@ impl ServerSettings {
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
+    }
+
+    /// By how much the time of a signed webhook may differ from now.
+    #[must_use]
+    pub fn webhook_window(&self) -> Duration {
+        Duration::from_secs(self.webhook_window_seconds)
     }
 
     /// How long a token is remembered.

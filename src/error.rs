@@ -39,6 +39,8 @@ pub enum Error {
     ChatMessageNotFound { ticket_id: TicketId, id: ChatMessageId },
     /// The ticket has no such log entry, or the application no such ticket.
     DeletionLogNotFound { ticket_id: TicketId, id: DeletionLogId },
+    /// The application has no such rejected event.
+    RejectedEventNotFound { id: i64 },
     /// The message was deleted before.
     ChatMessageAlreadyDeleted { ticket_id: TicketId, id: ChatMessageId },
     /// The ticket is open.
@@ -151,6 +153,10 @@ impl Error {
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
                 row(NotFound, "DELETION_LOG_NOT_FOUND", "deskp400201", message, metadata)
             }
+            Self::RejectedEventNotFound { id } => {
+                let message = "The specified rejected event doesn't exist.".to_owned();
+                row(NotFound, "REJECTED_EVENT_NOT_FOUND", "deskp400201", message, vec![("id", id.to_string())])
+            }
             Self::ChatMessageAlreadyDeleted { ticket_id, id } => {
                 let message = "The message was already deleted.".to_owned();
                 row(FailedPrecondition, "CHAT_MESSAGE_ALREADY_DELETED", "deskp400500", message, of_message(*ticket_id, *id))
@@ -213,6 +219,7 @@ impl Error {
             | Self::TicketNotFound { .. }
             | Self::ChatMessageNotFound { .. }
             | Self::DeletionLogNotFound { .. }
+            | Self::RejectedEventNotFound { .. }
             | Self::ChatMessageAlreadyDeleted { .. }
             | Self::TicketNotClosed { .. }
             | Self::ChatMessageNotDeletable { .. }

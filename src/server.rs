@@ -63,7 +63,7 @@ fn doors(app: Arc<App>, health: HealthReporter, settings: &ServerSettings) -> st
     let guard = |refuse| Guard { limit: settings.request_timeout(), refuse };
     let mut router = grpc::router(app.clone(), health).layer(from_fn_with_state(guard(grpc::error_response), guarded));
     if !settings.no_rest {
-        let rest = rest::router(app, settings.trust_forwarded);
+        let rest = rest::router(app, settings.trust_forwarded, settings.webhook_window());
         router = router.merge(rest.layer(from_fn_with_state(guard(rest::error_response), guarded)));
     }
     let router = router.fallback(unknown);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 
 use crate::app::App;
+use crate::app::append::Batch;
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
 use crate::app::ticket::next_of;
@@ -37,14 +38,6 @@ pub struct ExportPart {
     pub messages: Vec<ChatMessage>,
     /// Goes on after them.
     pub resume_token: String,
-}
-
-/// What stands behind one message of a batch.
-struct Asked {
-    /// Its place among the distinct messages.
-    distinct: usize,
-    /// An earlier message of the batch has the same external id.
-    repeated: bool,
 }
 
 impl App {
@@ -86,12 +79,13 @@ impl App {
         messages: Vec<NewChatMessage>,
         key: Option<&RequestKey>,
     ) -> Result<Vec<Stored>, Error> {
-        let (distinct, asked) = distinct(messages);
+        let batch = Batch::new(messages.into_iter().map(|message| (ticket_id, message)).collect());
         let mut retry = Retry::new();
         loop {
             let outcome = match key {
-                None => self.append(caller, ticket_id, &distinct, &asked).await,
-                Some(_) => self.append_once_for(caller, ticket_id, &distinct, &asked, key).await,
+                // The one statement is its own transaction.
+                None => batch.store(&mut *self.connection().await?, caller.application, self.now()).await,
+                Some(_) => self.store_once_for(caller, ticket_id, &batch, key).await,
             };
             if !retry.again(&outcome).await {
                 return outcome;
@@ -99,34 +93,17 @@ impl App {
         }
     }
 
-    /// Without a request id the one statement is its own transaction.
-    async fn append(
+    async fn store_once_for(
         &self,
         caller: &Caller,
         ticket_id: TicketId,
-        distinct: &[NewChatMessage],
-        asked: &[Asked],
-    ) -> Result<Vec<Stored>, Error> {
-        let mut connection = self.connection().await?;
-        let stored = storage::chat_message::append(&mut connection, caller.application, ticket_id, distinct, self.now()).await?;
-        Ok(answers(asked, &stored.ok_or(Error::TicketNotFound { ticket_id })?))
-    }
-
-    async fn append_once_for(
-        &self,
-        caller: &Caller,
-        ticket_id: TicketId,
-        distinct: &[NewChatMessage],
-        asked: &[Asked],
+        batch: &Batch,
         key: Option<&RequestKey>,
     ) -> Result<Vec<Stored>, Error> {
         match self.begin_write(caller, key).await? {
             Begun::Repeat(mut transaction, effect) => stored_before(&mut transaction, caller, &effect).await,
             Begun::New(mut write) => {
-                let stored =
-                    storage::chat_message::append(&mut write.transaction, caller.application, ticket_id, distinct, self.now())
-                        .await?;
-                let answers = answers(asked, &stored.ok_or(Error::TicketNotFound { ticket_id })?);
+                let answers = batch.store(&mut write.transaction, caller.application, self.now()).await?;
                 let effect = Effect {
                     ticket_id,
                     chat_message_ids: answers.iter().map(|stored| stored.message.id).collect(),
@@ -242,32 +219,6 @@ fn keep_within(messages: &mut Vec<ChatMessage>, max_bytes: usize) {
     if let Some(at) = over {
         messages.truncate(at.max(1));
     }
-}
-
-/// Separates the messages of a batch from those that repeat an external id of an earlier one.
-fn distinct(messages: Vec<NewChatMessage>) -> (Vec<NewChatMessage>, Vec<Asked>) {
-    let mut firsts: HashMap<String, usize> = HashMap::new();
-    let mut distinct: Vec<NewChatMessage> = Vec::with_capacity(messages.len());
-    let mut asked = Vec::with_capacity(messages.len());
-    for message in messages {
-        let first = message.external_id.as_ref().and_then(|id| firsts.get(id).copied());
-        if let Some(id) = message.external_id.clone().filter(|_| first.is_none()) {
-            firsts.insert(id, distinct.len());
-        }
-        asked.push(Asked { distinct: first.unwrap_or(distinct.len()), repeated: first.is_some() });
-        if first.is_none() {
-            distinct.push(message);
-        }
-    }
-    (distinct, asked)
-}
-
-fn answers(asked: &[Asked], stored: &[Stored]) -> Vec<Stored> {
-    let answer = |asked: &Asked| {
-        let Stored { message, duplicate } = stored[asked.distinct].clone();
-        Stored { message, duplicate: duplicate || asked.repeated }
-    };
-    asked.iter().map(answer).collect()
 }
 
 async fn stored_before(connection: &mut PgConnection, caller: &Caller, effect: &Effect) -> Result<Vec<Stored>, Error> {

@@ -98,6 +98,7 @@ impl App {
             reason: grounds.reason,
             reason_detail: grounds.reason_detail,
             token_id: caller.token_id.clone(),
+            upstream: false,
         };
         let mut retry = Retry::new();
         loop {

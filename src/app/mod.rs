@@ -1,13 +1,16 @@
 //! Use cases: what the service does, in the words of the domain. Every transaction begins and ends here; no SQL, no protocol.
 
+mod append;
 mod application;
 mod chat_message;
 mod deletion;
 mod deletion_log;
+mod ingest;
 mod request;
 mod retry;
 mod ticket;
 mod token;
+mod webhook_key;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +22,7 @@ use sqlx::{PgPool, Postgres};
 pub use crate::app::chat_message::{ExportPart, MessagePage, PAGE_BYTES};
 pub use crate::app::deletion::Deleted;
 pub use crate::app::deletion_log::LogExportPart;
+pub use crate::app::ingest::{Event, Outcome, RejectedEvent};
 pub use crate::app::token::{IssuedToken, NewToken};
 use crate::domain::clock::Clock;
 use crate::error::Error;
@@ -63,6 +67,12 @@ impl App {
                 return Ok(forgotten);
             }
         }
+    }
+
+    /// The service's time in milliseconds since 1970.
+    #[must_use]
+    pub fn milliseconds(&self) -> i64 {
+        self.now().timestamp_millis()
     }
 
     fn now(&self) -> DateTime<Utc> {

@@ -38,6 +38,11 @@ impl App {
 }
 
 impl Write<'_> {
+    /// Ends the transaction of a call that has no request id.
+    pub(super) async fn end(self) -> Result<(), Error> {
+        self.transaction.commit().await.map_err(from_sqlx)
+    }
+
     /// Keeps what the call led to, where it has a request id, and ends the transaction.
     pub(super) async fn commit(mut self, effect: &Effect) -> Result<(), Error> {
         if let Some(key) = self.key {

@@ -174,7 +174,7 @@ impl App {
                 }
                 let now = self.now();
                 if let Some(message) = message {
-                    storage::chat_message::append(connection, application, id, std::slice::from_ref(*message), now).await?;
+                    storage::chat_message::append(connection, application, &[(id, (*message).clone())], now).await?;
                 }
                 let closing = Closing { time: now, status: DEFAULT_CLOSE_STATUS.to_owned(), comment: (*comment).to_owned() };
                 storage::ticket::close(connection, application, id, &closing).await?;

@@ -12,10 +12,10 @@ use crate::cli::import::Import;
 use crate::cli::serve;
 use crate::config::{DatabaseSettings, ServerSettings};
 use crate::domain::caller::{Caller, Scope};
-use crate::domain::chat_message::{ChatMessage, ChatMessageDraft, NewChatMessage, UserType};
+use crate::domain::chat_message::{ChatMessage, ChatMessageDraft, MAX_PAGE_SIZE, NewChatMessage, UserType};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::deletion::RequestedFrom;
-use crate::domain::ids::TicketId;
+use crate::domain::ids::{ChatMessageId, TicketId};
 use crate::domain::page::PageRequest;
 use crate::domain::violation::Violations;
 use crate::storage::application::Application;
@@ -78,54 +78,58 @@ async fn token(app: &App, application: &Application) -> anyhow::Result<String> {
 struct Samples {
     closed: TicketId,
     open: TicketId,
-    /// A message of the closed ticket that can be deleted now.
-    deletable: ChatMessage,
+    /// Messages of the closed ticket that can be deleted now, one by each door.
+    deletable: [ChatMessageId; 2],
     /// A message of the open ticket.
-    refused: ChatMessage,
+    refused: ChatMessageId,
 }
 
 impl Samples {
     async fn find(app: &App, caller: &Caller) -> anyhow::Result<Self> {
         let closed = ticket(app, caller, CLOSED_CHANNEL).await?;
         let open = ticket(app, caller, OPEN_CHANNEL).await?;
-        let deletable = match person_s_message(app, caller, closed).await? {
-            Some(message) => message,
-            // Earlier runs have deleted them all.
-            None => app.create_chat_message(caller, closed, another_message()?, None).await?.message,
-        };
-        let refused = person_s_message(app, caller, open).await?.context("the demo's open ticket has no messages")?;
-        Ok(Self { closed, open, deletable, refused })
+        let mut deletable = messages_of_people(app, caller, closed).await?;
+        while deletable.len() < 2 {
+            // Earlier runs have deleted them.
+            deletable.push(app.create_chat_message(caller, closed, another_message()?, None).await?.message.id);
+        }
+        let refused = messages_of_people(app, caller, open).await?;
+        let refused = *refused.first().context("the demo's open ticket has no messages")?;
+        Ok(Self { closed, open, deletable: [deletable[0], deletable[1]], refused })
     }
 
     fn calls(&self, address: &str, token: &str) -> String {
-        let Self { closed, open, deletable, refused } = self;
-        let (deletable, refused) = (deletable.id, refused.id);
-        let call = |method: &str, body: &str| {
+        let Self { closed, open, deletable: [first, second], refused } = self;
+        let grpc = |method: &str, body: &str| {
             format!("grpcurl -plaintext -H \"authorization: Bearer $TOKEN\" -d '{body}' {address} deskledger.v1.{method}")
         };
-        [
-            String::new(),
-            "Serving until Ctrl-C. In another terminal:".to_owned(),
-            String::new(),
-            format!("TOKEN={token}"),
-            String::new(),
+        let rest =
+            |call: &str| format!("curl -H \"SENDBIRDDESKAPITOKEN: $TOKEN\" {call}").replace("BASE", &format!("http://{address}"));
+        let lines = [
+            "\nServing until Ctrl-C. In another terminal:\n".to_owned(),
+            format!("TOKEN={token}\n"),
             format!("# The messages of ticket {closed}"),
-            call("ChatMessageService/ListChatMessages", &format!("{{\"ticket_id\": {closed}}}")),
-            String::new(),
-            format!("# Ticket {closed} is closed: one of its messages may be deleted"),
-            call(
+            grpc("ChatMessageService/ListChatMessages", &format!("{{\"ticket_id\": {closed}}}")),
+            rest(&format!("BASE/platform/v1/tickets/{closed}/chat_messages\n")),
+            format!("# Ticket {closed} is closed: its messages may be deleted"),
+            grpc(
                 "ChatMessageService/DeleteChatMessage",
-                &format!("{{\"ticket_id\": {closed}, \"id\": {deletable}, \"reason\": \"DELETION_REASON_SENSITIVE_DATA\"}}"),
+                &format!("{{\"ticket_id\": {closed}, \"id\": {first}, \"reason\": \"DELETION_REASON_SENSITIVE_DATA\"}}"),
             ),
-            String::new(),
-            format!("# Ticket {open} is open: refused with TICKET_NOT_CLOSED"),
-            call("ChatMessageService/DeleteChatMessage", &format!("{{\"ticket_id\": {open}, \"id\": {refused}}}")),
-            String::new(),
+            rest(&format!("-X DELETE BASE/platform/v1/tickets/{closed}/chat_messages/{second}\n")),
+            format!("# Ticket {open} is open: refused, TICKET_NOT_CLOSED or deskp400600"),
+            grpc("ChatMessageService/DeleteChatMessage", &format!("{{\"ticket_id\": {open}, \"id\": {refused}}}")),
+            rest(&format!("-X DELETE BASE/platform/v1/tickets/{open}/chat_messages/{refused}\n")),
             "# The log of deletions".to_owned(),
-            call("DeletionLogService/ListDeletionLogs", "{}"),
-            String::new(),
-        ]
-        .join("\n")
+            grpc("DeletionLogService/ListDeletionLogs", "{}"),
+            rest("BASE/platform/v1/chat_messages/deletion_logs\n"),
+            "# A message that comes in by webhook; its ticket is opened".to_owned(),
+            rest(
+                "-d '{\"conversationmessage\": {\"id\": 1, \"contactId\": 2, \"message\": \"Hello\"}}' \
+                 BASE/desk/api/v2/conversationmessages/webhooks.json\n",
+            ),
+        ];
+        lines.join("\n")
     }
 }
 
@@ -134,11 +138,12 @@ async fn ticket(app: &App, caller: &Caller, channel_url: &str) -> anyhow::Result
     found.with_context(|| format!("the demo has no ticket of channel {channel_url}"))
 }
 
-/// The first message of a ticket that a person wrote and nobody deleted.
-async fn person_s_message(app: &App, caller: &Caller, ticket_id: TicketId) -> anyhow::Result<Option<ChatMessage>> {
-    let page = PageRequest { size: 500, skip: 0, token: None };
+/// The messages of a ticket that a person wrote and nobody deleted.
+async fn messages_of_people(app: &App, caller: &Caller, ticket_id: TicketId) -> anyhow::Result<Vec<ChatMessageId>> {
+    let page = PageRequest { size: MAX_PAGE_SIZE, skip: 0, token: None };
     let page = app.list_chat_messages(caller, ticket_id, &page, PAGE_BYTES).await?.page;
-    Ok(page.items.into_iter().find(|message| message.user_type != UserType::Event && message.deletion.is_none()))
+    let good = |message: &ChatMessage| message.user_type != UserType::Event && message.deletion.is_none();
+    Ok(page.items.iter().filter(|message| good(message)).map(|message| message.id).collect())
 }
 
 fn another_message() -> anyhow::Result<NewChatMessage> {

@@ -10,6 +10,7 @@ mod import_line;
 mod migrate;
 mod serve;
 mod token;
+mod webhook_key;
 
 use std::future::Future;
 
@@ -45,6 +46,9 @@ enum Command {
     /// Make, list and revoke the tokens of applications
     #[command(subcommand)]
     Token(token::Command),
+    /// Add, list and revoke the keys that sign webhooks
+    #[command(subcommand)]
+    WebhookKey(webhook_key::Command),
     /// Take in tickets and messages from a file of JSON lines; harmless to run again
     Import(import::Arguments),
     /// Ask a running service whether it is ready: exit code 0 if so, for containers
@@ -67,6 +71,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => block_on(migrate::run(database)),
         Command::Application(command) => block_on(application::run(database, command)),
         Command::Token(command) => block_on(token::run(database, command)),
+        Command::WebhookKey(command) => block_on(webhook_key::run(database, command)),
         Command::Import(arguments) => block_on(import::run(database, arguments)),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
         Command::DevDb(arguments) => dev_db::run(arguments, database.postgres_bin),

@@ -209,4 +209,6 @@ pub struct Order {
     pub reason_detail: String,
     /// The token that made the call.
     pub token_id: String,
+    /// The message is deleted already where it comes from: the ticket's status and the kind of message are no reason to keep it here.
+    pub upstream: bool,
 }

@@ -5,6 +5,7 @@ pub mod application;
 pub mod caller;
 pub mod chat_message;
 pub mod clock;
+pub mod conversation_message;
 pub mod deletion;
 pub mod deletion_log;
 pub mod ids;

@@ -19,7 +19,13 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 /// Returns `N` random bytes as hexadecimal digits.
 #[must_use]
 pub fn hex<const N: usize>() -> String {
-    bytes::<N>().iter().fold(String::with_capacity(2 * N), |mut digits, byte| {
+    digits(&bytes::<N>())
+}
+
+/// Writes bytes as lower-case hexadecimal digits.
+#[must_use]
+pub fn digits(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
         // Writing to a text cannot fail.
         let _ = write!(digits, "{byte:02x}");
         digits

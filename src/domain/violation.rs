@@ -176,9 +176,17 @@ impl Violations {
     /// # Errors
     /// [`Error::InvalidFields`] with every violation found.
     pub fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
+        self.settle(parsed).map_err(Error::InvalidFields)
+    }
+
+    /// Answers what was parsed when there was no violation.
+    ///
+    /// # Errors
+    /// Every violation found.
+    pub fn settle<T>(self, parsed: Option<T>) -> Result<T, Vec<FieldViolation>> {
         match parsed {
             Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Error::InvalidFields(self.0)),
+            _ => Err(self.0),
         }
     }
 }

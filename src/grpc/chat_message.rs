@@ -207,7 +207,7 @@ fn grounds(
     Grounds::parse(grounds, violations)
 }
 
-fn render(message: ChatMessage) -> proto::ChatMessage {
+pub(super) fn render(message: ChatMessage) -> proto::ChatMessage {
     let deletion = message.deletion;
     let file =
         |file: File| proto::File { url: file.url, name: file.name, content_type: file.content_type, size_bytes: file.size_bytes };

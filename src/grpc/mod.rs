@@ -4,6 +4,7 @@ mod chat_message;
 mod deletion_log;
 mod enums;
 mod framework;
+mod ingest;
 mod parse;
 mod status;
 mod ticket;
@@ -33,10 +34,11 @@ pub mod proto {
 pub static DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
 /// The names of our services, as `grpc.health.v1` and reflection know them.
-pub const SERVICE_NAMES: [&str; 3] = [
+pub const SERVICE_NAMES: [&str; 4] = [
     proto::ticket_service_server::SERVICE_NAME,
     proto::chat_message_service_server::SERVICE_NAME,
     proto::deletion_log_service_server::SERVICE_NAME,
+    proto::ingest_service_server::SERVICE_NAME,
 ];
 
 /// How many bytes a request has at most.
@@ -58,7 +60,8 @@ pub fn router(app: Arc<App>, health: HealthReporter) -> Router {
     let door = Door { app: app.clone() };
     let tickets = proto::ticket_service_server::TicketServiceServer::new(door.clone());
     let messages = proto::chat_message_service_server::ChatMessageServiceServer::new(door.clone());
-    let logs = proto::deletion_log_service_server::DeletionLogServiceServer::new(door);
+    let logs = proto::deletion_log_service_server::DeletionLogServiceServer::new(door.clone());
+    let ingest = proto::ingest_service_server::IngestServiceServer::new(door);
     macro_rules! compressed {
         ($service:expr) => {
             $service.accept_compressed(Gzip).accept_compressed(Zstd).send_compressed(Gzip).send_compressed(Zstd)
@@ -69,6 +72,7 @@ pub fn router(app: Arc<App>, health: HealthReporter) -> Router {
         .route_service(&path(&tickets), compressed!(tickets).max_decoding_message_size(MAX_REQUEST_BYTES))
         .route_service(&path(&messages), compressed!(messages).max_decoding_message_size(MAX_BATCH_REQUEST_BYTES))
         .route_service(&path(&logs), compressed!(logs).max_decoding_message_size(MAX_REQUEST_BYTES))
+        .route_service(&path(&ingest), compressed!(ingest).max_decoding_message_size(MAX_BATCH_REQUEST_BYTES))
         .route_layer(from_fn(framework::explain))
         .route_layer(from_fn_with_state(gate, auth::authenticate));
     let health =

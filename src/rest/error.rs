@@ -57,7 +57,7 @@ pub(super) async fn method_not_allowed() -> Response {
     body(StatusCode::METHOD_NOT_ALLOWED, "deskp405100", "The method is not allowed.")
 }
 
-fn status(kind: Kind) -> StatusCode {
+pub(super) fn status(kind: Kind) -> StatusCode {
     match kind {
         // Known: what does not exist is 400 on this wire.
         Kind::InvalidArgument | Kind::NotFound | Kind::FailedPrecondition => StatusCode::BAD_REQUEST,

@@ -8,14 +8,16 @@ mod envelope;
 mod error;
 mod query;
 mod ticket;
+mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, patch};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use crate::app::App;
 use crate::auth::{self, Gate};
@@ -31,11 +33,12 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 struct Door {
     app: Arc<App>,
     trust_forwarded: bool,
+    webhook_window: Duration,
 }
 
 /// Puts the paths together, behind authentication. `trust_forwarded` takes scheme and host of answered URLs from `X-Forwarded-Proto` and
-/// `X-Forwarded-Host`, which a proxy in front must then set.
-pub fn router(app: Arc<App>, trust_forwarded: bool) -> Router {
+/// `X-Forwarded-Host`, which a proxy in front must then set. Signed webhooks from further than `webhook_window` ago are refused.
+pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration) -> Router {
     let gate = Gate { app: app.clone(), refuse: error::response };
     let mut router = Router::new();
     for (path, methods) in paths() {
@@ -47,7 +50,14 @@ pub fn router(app: Arc<App>, trust_forwarded: bool) -> Router {
     router
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .route_layer(from_fn_with_state(gate, auth::authenticate))
-        .with_state(Door { app, trust_forwarded })
+        .merge(webhooks())
+        .with_state(Door { app, trust_forwarded, webhook_window })
+}
+
+/// The webhook knows its sender by a token or by a signature of the body, so that it authenticates by itself.
+fn webhooks() -> Router<Door> {
+    let methods = post(webhook::receive).fallback(webhook::method_not_allowed);
+    Router::new().route(webhook::PATH, methods).layer(DefaultBodyLimit::max(webhook::MAX_BODY_BYTES))
 }
 
 /// Every path below [`BASE`] with its methods.

@@ -1,6 +1,6 @@
 //! Chat messages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -141,10 +141,10 @@ pub async fn export(
     rows.into_iter().map(Row::message).collect()
 }
 
-/// Stores messages at the end of a ticket, in their order; `None` when there is no such ticket. Each is answered, in the same order:
-/// stored, or the one that has its external id already. No two of `messages` may have the same external id.
+/// Stores messages at the end of their tickets, in their order. Each is answered, in the same order: stored, or the one that has its
+/// external id already; `None` when there is no such ticket. No two messages of a ticket may have the same external id.
 ///
-/// Numbers are taken from the ticket's row under its lock, only for what goes in: so they have no gaps.
+/// Numbers are taken from the tickets' rows under their locks, only for what goes in: so they have no gaps.
 ///
 /// # Errors
 /// [`Error::WriteConflict`] when another sender stores one of the external ids at the same time; when the database is away.
@@ -152,72 +152,79 @@ pub async fn export(
 pub async fn append(
     connection: &mut PgConnection,
     application: ApplicationKey,
-    ticket_id: TicketId,
-    messages: &[NewChatMessage],
+    messages: &[(TicketId, NewChatMessage)],
     now: DateTime<Utc>,
-) -> Result<Option<Vec<Stored>>, Error> {
-    let user_sendbird_ids: Vec<&str> = messages.iter().map(|message| message.user_sendbird_id.as_str()).collect();
-    let user_types: Vec<&str> = messages.iter().map(|message| message.user_type.as_str()).collect();
-    let create_times: Vec<DateTime<Utc>> = messages.iter().map(|message| message.create_time.unwrap_or(now)).collect();
-    let contents: Vec<&str> = messages.iter().map(|message| message.message.as_str()).collect();
-    let data: Vec<&str> = messages.iter().map(|message| message.data.as_str()).collect();
-    let files: Vec<Json<&[File]>> = messages.iter().map(|message| Json(message.files.as_slice())).collect();
-    let external_ids: Vec<Option<&str>> = messages.iter().map(|message| message.external_id.as_deref()).collect();
+) -> Result<Vec<Option<Stored>>, Error> {
+    let ticket_ids: Vec<i64> = messages.iter().map(|(ticket_id, _)| ticket_id.0).collect();
+    let user_sendbird_ids: Vec<&str> = messages.iter().map(|(_, message)| message.user_sendbird_id.as_str()).collect();
+    let user_types: Vec<&str> = messages.iter().map(|(_, message)| message.user_type.as_str()).collect();
+    let create_times: Vec<DateTime<Utc>> = messages.iter().map(|(_, message)| message.create_time.unwrap_or(now)).collect();
+    let contents: Vec<&str> = messages.iter().map(|(_, message)| message.message.as_str()).collect();
+    let data: Vec<&str> = messages.iter().map(|(_, message)| message.data.as_str()).collect();
+    let files: Vec<Json<&[File]>> = messages.iter().map(|(_, message)| Json(message.files.as_slice())).collect();
+    let external_ids: Vec<Option<&str>> = messages.iter().map(|(_, message)| message.external_id.as_deref()).collect();
     let rows = sqlx::query_as!(
         Row,
         r#"
         with ticket as materialized (
+            -- In one order for all, or two batches of the same tickets could lock each other out.
             select id, message_count
             from tickets
-            where application_key = $1 and id = $2
+            where application_key = $1 and id = any ($2)
+            order by id
             for no key update
         ),
         source as (
-            select s.*, row_number() over (order by s.ordinal) as number
-            from ticket
-            cross join unnest($3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::text[])
-                with ordinality as s (user_sendbird_id, user_type, create_time, message, data, files, external_id, ordinal)
+            select s.*, ticket.message_count + row_number() over (partition by s.ticket_id order by s.ordinal) as message_id
+            from unnest($2, $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::text[])
+                with ordinality as s (ticket_id, user_sendbird_id, user_type, create_time, message, data, files, external_id, ordinal)
+            join ticket on ticket.id = s.ticket_id
             where not exists (
                 select
                 from chat_messages m
-                where m.application_key = $1 and m.ticket_id = $2 and m.external_id = s.external_id
+                where m.application_key = $1 and m.ticket_id = s.ticket_id and m.external_id = s.external_id
             )
         ),
         inserted as (
             insert into chat_messages (
                 application_key, ticket_id, message_id, user_sendbird_id, user_type, create_time, message, data, files, external_id
             )
-            select $1, ticket.id, ticket.message_count + s.number, s.user_sendbird_id, s.user_type, s.create_time, s.message, s.data,
-                s.files, s.external_id
-            from ticket
-            cross join source s
-            order by s.number
+            select $1, s.ticket_id, s.message_id, s.user_sendbird_id, s.user_type, s.create_time, s.message, s.data, s.files,
+                s.external_id
+            from source s
+            order by s.ordinal
             returning *
         ),
         counted as (
-            update tickets
-            set version = version + 1,
-                message_count = message_count + (select count(*) from inserted),
-                issue_time = coalesce(issue_time, (select min(create_time) from inserted where user_type = 'CUSTOMER'))
-            where application_key = $1 and id = $2 and exists (select from inserted)
+            update tickets t
+            set version = t.version + 1,
+                message_count = t.message_count + stored.count,
+                issue_time = coalesce(t.issue_time, stored.first_of_customer)
+            from (
+                select ticket_id, count(*) as count, min(create_time) filter (where user_type = 'CUSTOMER') as first_of_customer
+                from inserted
+                group by ticket_id
+            ) stored
+            where t.application_key = $1 and t.id = stored.ticket_id
         )
-        select null::bigint as version, ticket.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
-            m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?", m.create_time as "create_time?", m.delete_time,
-            m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.message as "message?", m.data as "data?",
-            m.files as "files?: Json<Vec<File>>", m.external_id
+        select null::bigint as version, ticket.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?",
+            m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?",
+            m.create_time as "create_time?", m.delete_time, m.requested_from, m.requested_by as "requested_by: Json<Agent>",
+            m.message as "message?", m.data as "data?", m.files as "files?: Json<Vec<File>>", m.external_id
         from ticket
-        cross join (
+        join (
             select *
             from inserted
             union all
-            select *
-            from chat_messages
-            where application_key = $1 and ticket_id = $2 and external_id = any ($9)
-        ) m
-        order by m.message_id
+            select known.*
+            from unnest($2, $9) as asked (ticket_id, external_id)
+            join chat_messages known
+                on known.application_key = $1 and known.ticket_id = asked.ticket_id and known.external_id = asked.external_id
+        ) m on m.ticket_id = ticket.id
+        order by m.ticket_id, m.message_id
         "#,
         application.0,
-        ticket_id.0,
+        &ticket_ids,
         &user_sendbird_ids as _,
         &user_types as _,
         &create_times,
@@ -229,22 +236,31 @@ pub async fn append(
     .fetch_all(connection)
     .await
     .map_err(from_sqlx)?;
-    let Some(count_before) = rows.first().and_then(|row| row.message_count) else { return Ok(None) };
-    let answered: Result<Vec<ChatMessage>, Error> = rows.into_iter().map(Row::message).collect();
-    in_order_of(messages, answered?, count_before).map(Some)
+    in_order_of(messages, rows)
 }
 
-/// Brings the answer of [`append`] into the order of what was asked. What has a number above the count before was stored, in that order.
-fn in_order_of(asked: &[NewChatMessage], answered: Vec<ChatMessage>, count_before: i64) -> Result<Vec<Stored>, Error> {
-    let (stored, duplicates): (Vec<_>, Vec<_>) = answered.into_iter().partition(|message| message.message_id.0 > count_before);
-    let mut stored = stored.into_iter();
-    let mut duplicates: HashMap<Option<String>, ChatMessage> =
-        duplicates.into_iter().map(|message| (message.external_id.clone(), message)).collect();
-    let answer_to = |asked: &NewChatMessage| match duplicates.remove(&asked.external_id) {
-        Some(message) => Ok(Stored { message, duplicate: true }),
-        None => Ok(Stored { message: required("message", stored.next())?, duplicate: false }),
+/// Brings the answer of [`append`] into the order of what was asked. What has a number above its ticket's count before was stored, in the
+/// order asked; the rest was there.
+fn in_order_of(asked: &[(TicketId, NewChatMessage)], rows: Vec<Row>) -> Result<Vec<Option<Stored>>, Error> {
+    let mut stored: HashMap<TicketId, VecDeque<ChatMessage>> = HashMap::new();
+    let mut known: HashMap<(TicketId, Option<String>), ChatMessage> = HashMap::new();
+    for row in rows {
+        let count_before = required("message_count", row.message_count)?;
+        let message = row.message()?;
+        if message.message_id.0 > count_before {
+            stored.entry(message.ticket_id).or_default().push_back(message);
+        } else {
+            known.insert((message.ticket_id, message.external_id.clone()), message);
+        }
+    }
+    let answer_to = |(ticket_id, message): &(TicketId, NewChatMessage)| {
+        if let Some(message) = known.remove(&(*ticket_id, message.external_id.clone())) {
+            return Some(Stored { message, duplicate: true });
+        }
+        let message = stored.get_mut(ticket_id)?.pop_front()?;
+        Some(Stored { message, duplicate: false })
     };
-    asked.iter().map(answer_to).collect()
+    Ok(asked.iter().map(answer_to).collect())
 }
 
 /// A message as a statement answers it; the statements that join it to a ticket may have none.

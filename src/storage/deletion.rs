@@ -69,9 +69,12 @@ pub async fn delete(
                 and m.ticket_id = $2
                 and m.message_id = message.message_id
                 and m.delete_time is null
-                and m.user_type <> 'EVENT'
-                and ticket.status = 'CLOSED'
-                and ticket.channel_type in ('SENDBIRD', 'SENDBIRD_IOS', 'SENDBIRD_ANDROID', 'SENDBIRD_JAVASCRIPT')
+                and (
+                    $11
+                    or m.user_type <> 'EVENT'
+                        and ticket.status = 'CLOSED'
+                        and ticket.channel_type in ('SENDBIRD', 'SENDBIRD_IOS', 'SENDBIRD_ANDROID', 'SENDBIRD_JAVASCRIPT')
+                )
             returning m.message_id, m.delete_time
         ),
         logged as (
@@ -116,6 +119,7 @@ pub async fn delete(
         order.reason.map(DeletionReason::as_str),
         order.reason_detail,
         order.token_id,
+        order.upstream,
     )
     .fetch_all(connection)
     .await

@@ -5,10 +5,13 @@ pub mod application_message;
 pub mod chat_message;
 pub mod deletion;
 pub mod deletion_log;
+pub mod ingest;
 pub mod migration;
+pub mod rejected_event;
 pub mod request;
 pub mod ticket;
 pub mod token;
+pub mod webhook_key;
 
 use sqlx::error::DatabaseError;
 

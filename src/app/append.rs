@@ -1,0 +1,59 @@
+//! Storing messages at the end of their tickets: what single messages, batches and ingest have in common.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::chat_message::{NewChatMessage, Stored};
+use crate::domain::ids::{ApplicationKey, TicketId};
+use crate::error::Error;
+use crate::storage;
+
+/// Messages to store, those that repeat an external id of an earlier one set aside.
+pub(super) struct Batch {
+    distinct: Vec<(TicketId, NewChatMessage)>,
+    asked: Vec<Asked>,
+}
+
+/// What stands behind one message of a batch.
+struct Asked {
+    /// Its place among the distinct messages.
+    distinct: usize,
+    /// An earlier message of the batch has the same external id.
+    repeated: bool,
+}
+
+impl Batch {
+    pub(super) fn new(messages: Vec<(TicketId, NewChatMessage)>) -> Self {
+        let mut firsts: HashMap<(TicketId, String), usize> = HashMap::new();
+        let mut batch = Self { distinct: Vec::with_capacity(messages.len()), asked: Vec::with_capacity(messages.len()) };
+        for (ticket_id, message) in messages {
+            let next = batch.distinct.len();
+            let distinct = match &message.external_id {
+                Some(external_id) => *firsts.entry((ticket_id, external_id.clone())).or_insert(next),
+                None => next,
+            };
+            batch.asked.push(Asked { distinct, repeated: distinct < next });
+            if distinct == next {
+                batch.distinct.push((ticket_id, message));
+            }
+        }
+        batch
+    }
+
+    /// Stores the messages in one statement and answers each in the order given.
+    pub(super) async fn store(
+        &self,
+        connection: &mut PgConnection,
+        application: ApplicationKey,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Stored>, Error> {
+        let stored = storage::chat_message::append(connection, application, &self.distinct, now).await?;
+        let answer = |asked: &Asked| match &stored[asked.distinct] {
+            Some(Stored { message, duplicate }) => Ok(Stored { message: message.clone(), duplicate: *duplicate || asked.repeated }),
+            None => Err(Error::TicketNotFound { ticket_id: self.distinct[asked.distinct].0 }),
+        };
+        self.asked.iter().map(answer).collect()
+    }
+}

@@ -1,0 +1,340 @@
+//! Bulk ingest: events become messages, a ticket is opened where there is none, and what cannot be stored is kept. One bad event never
+//! fails its batch.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::app::append::Batch;
+use crate::app::request::Begun;
+use crate::app::retry::Retry;
+use crate::app::ticket::next_of;
+use crate::domain::agent::Agent;
+use crate::domain::caller::{Caller, Scope};
+use crate::domain::chat_message::{ChatMessage, Stored};
+use crate::domain::conversation_message::{ConversationMessage, Incoming, Place};
+use crate::domain::deletion::{Order, RequestedFrom};
+use crate::domain::ids::{ChatMessageId, TicketId};
+use crate::domain::page::{Binding, Page, PageRequest};
+use crate::domain::random;
+use crate::domain::violation::FieldViolation;
+use crate::error::Error;
+use crate::storage;
+use crate::storage::ingest::{OfCustomer, Opening};
+use crate::storage::rejected_event::NewRejectedEvent;
+pub use crate::storage::rejected_event::RejectedEvent;
+
+/// An event to take in.
+#[derive(Debug)]
+pub struct Event {
+    /// The event as it came.
+    pub json: Value,
+    /// What tells it from any other event, its repeats aside; `None` where nothing does.
+    pub identity: Option<String>,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is of a kind that is not stored.
+    Ignored,
+    /// It was stored.
+    Stored(ChatMessage),
+    /// It was there already, and is answered as it is now.
+    Duplicate(ChatMessage),
+    /// It could not be stored and is kept.
+    Rejected(RejectedEvent),
+}
+
+/// An event that was looked at: nothing to store, a message, or why it is none.
+type Looked = Result<Option<Incoming>, String>;
+
+impl App {
+    /// Takes events in and answers each, in their order. All that can be stored is, in a handful of statements; the rest is kept.
+    ///
+    /// # Errors
+    /// [`Error::WriteConflict`]; when the database is away. Then nothing is stored and nothing kept.
+    pub async fn ingest(&self, caller: &Caller, events: &[Event]) -> Result<Vec<Outcome>, Error> {
+        let looked: Vec<Looked> = events.iter().map(|event| look(caller, event)).collect();
+        let mut retry = Retry::new();
+        loop {
+            let outcome = self.ingest_once(caller, events, &looked).await;
+            if !retry.again(&outcome).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn ingest_once(&self, caller: &Caller, events: &[Event], looked: &[Looked]) -> Result<Vec<Outcome>, Error> {
+        let Begun::New(mut write) = self.begin_write(caller, None).await? else {
+            return Err(Error::internal("a write without a request id is always new"));
+        };
+        let mut stored = self.store_all(&mut write.transaction, caller, looked).await?.into_iter();
+        let rejected = self.keep_all(&mut write.transaction, caller, events, looked).await?;
+        let mut outcomes = Vec::with_capacity(events.len());
+        for (event, looked) in events.iter().zip(looked) {
+            outcomes.push(match looked {
+                Ok(None) => Outcome::Ignored,
+                Ok(Some(_)) => stored.next().ok_or_else(|| Error::internal("no answer for a message"))?,
+                Err(_) => {
+                    let kept = rejected.get(&digest(event)).cloned();
+                    Outcome::Rejected(kept.ok_or_else(|| Error::internal("no answer for a rejected event"))?)
+                }
+            });
+        }
+        write.end().await?;
+        Ok(outcomes)
+    }
+
+    async fn store_all(&self, connection: &mut PgConnection, caller: &Caller, looked: &[Looked]) -> Result<Vec<Outcome>, Error> {
+        let incoming: Vec<&Incoming> = looked.iter().filter_map(|looked| looked.as_ref().ok()?.as_ref()).collect();
+        if incoming.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tickets = self.tickets_of(connection, caller, &incoming).await?;
+        let messages = incoming.iter().map(|incoming| (tickets[&incoming.place], incoming.message.clone())).collect();
+        let stored = Batch::new(messages).store(connection, caller.application, self.now()).await?;
+        let tombstones = self.delete_upstream(connection, caller, &incoming, &stored).await?;
+        let outcome = |Stored { message, duplicate }: Stored| match tombstones.get(&message.id) {
+            Some(tombstone) => Outcome::Stored(tombstone.clone()),
+            None if duplicate => Outcome::Duplicate(message),
+            None => Outcome::Stored(message),
+        };
+        Ok(stored.into_iter().map(outcome).collect())
+    }
+
+    /// Finds the ticket of each place, and opens those that there are none of.
+    async fn tickets_of(
+        &self,
+        connection: &mut PgConnection,
+        caller: &Caller,
+        incoming: &[&Incoming],
+    ) -> Result<HashMap<Place, TicketId>, Error> {
+        let customers: HashMap<&Place, &str> =
+            incoming.iter().map(|incoming| (&incoming.place, incoming.customer_sendbird_id.as_str())).collect();
+        let places: Vec<&Place> = customers.keys().copied().collect();
+        let mut found = Found::new(connection, caller, &places).await?;
+        let missing: Vec<Opening> = places
+            .iter()
+            .filter(|place| found.ticket(place).is_none())
+            .map(|place| found.opening(place, customers[*place]))
+            .collect();
+        if !missing.is_empty() {
+            storage::ingest::open_tickets(connection, caller.application, &missing, self.now()).await?;
+            found = Found::new(connection, caller, &places).await?;
+        }
+        // Another sender opened it and closed it in between: run again.
+        let ticket = |place: &&Place| Ok(((*place).clone(), found.ticket(place).ok_or(Error::WriteConflict)?));
+        places.iter().map(ticket).collect()
+    }
+
+    /// Deletes here what is deleted where it comes from, and answers the tombstones that this made.
+    async fn delete_upstream(
+        &self,
+        connection: &mut PgConnection,
+        caller: &Caller,
+        incoming: &[&Incoming],
+        stored: &[Stored],
+    ) -> Result<HashMap<ChatMessageId, ChatMessage>, Error> {
+        // By ticket, in the order in which all writers lock; by agent, since an order has one.
+        let mut orders: BTreeMap<TicketId, Vec<(ChatMessageId, Option<Agent>)>> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for (incoming, Stored { message, .. }) in incoming.iter().zip(stored) {
+            if let Some(agent) = &incoming.deletion
+                && message.deletion.is_none()
+                && seen.insert(message.id)
+            {
+                orders.entry(message.ticket_id).or_default().push((message.id, agent.clone()));
+            }
+        }
+        let mut tombstones = HashMap::new();
+        for (ticket_id, deletions) in orders {
+            for (requested_by, ids) in by_agent(deletions) {
+                let order = Order {
+                    ticket_id,
+                    time: self.now(),
+                    requested_from: RequestedFrom::Dashboard,
+                    requested_by,
+                    reason: None,
+                    reason_detail: String::new(),
+                    token_id: caller.token_id.clone(),
+                    upstream: true,
+                };
+                let salts: Vec<Vec<u8>> = ids.iter().map(|_| random::bytes::<32>().to_vec()).collect();
+                let attempts = storage::deletion::delete(connection, caller.application, &order, &ids, &salts).await?;
+                tombstones.extend(attempts.into_iter().map(|attempt| (attempt.message.id, attempt.message)));
+            }
+        }
+        Ok(tombstones)
+    }
+
+    async fn keep_all(
+        &self,
+        connection: &mut PgConnection,
+        caller: &Caller,
+        events: &[Event],
+        looked: &[Looked],
+    ) -> Result<HashMap<[u8; 32], RejectedEvent>, Error> {
+        let mut rejected: BTreeMap<[u8; 32], NewRejectedEvent> = BTreeMap::new();
+        for (event, looked) in events.iter().zip(looked) {
+            if let Err(cause) = looked {
+                let digest = digest(event);
+                rejected.insert(digest, NewRejectedEvent { digest, cause: cause.clone(), event: event.json.to_string() });
+            }
+        }
+        if rejected.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let events: Vec<NewRejectedEvent> = rejected.into_values().collect();
+        let kept = storage::rejected_event::insert(connection, caller.application, &events, self.now()).await?;
+        Ok(events.iter().map(|event| event.digest).zip(kept).collect())
+    }
+
+    /// Lists the events that were rejected and not replayed since, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::PageTokenInvalid`]; when the database is away.
+    pub async fn list_rejected_events(&self, caller: &Caller, page: &PageRequest) -> Result<Page<RejectedEvent>, Error> {
+        let binding = Binding::new(caller.application, "ListRejectedEvents", &());
+        let [after] = match &page.token {
+            Some(token) => binding.position("page_token", token)?,
+            None => [0],
+        };
+        let mut connection = self.connection().await?;
+        let asked = page.size + 1; // one more tells whether there is a next page
+        let mut items = storage::rejected_event::list(&mut connection, caller.application, after, asked).await?;
+        let next_page_token = next_of(&mut items, page.size).map(|last| binding.token([last.id]));
+        Ok(Page { total_size: 0, items, next_page_token })
+    }
+
+    /// Takes a rejected event in again, as it came or `mended`. Rejected again it stays, with the new reason.
+    ///
+    /// # Errors
+    /// [`Error::RejectedEventNotFound`], [`Error::WriteConflict`]; when the database is away.
+    pub async fn replay_rejected_event(
+        &self,
+        caller: &Caller,
+        id: i64,
+        mended: Option<&ConversationMessage>,
+    ) -> Result<Outcome, Error> {
+        let mut retry = Retry::new();
+        loop {
+            let outcome = self.replay_once(caller, id, mended).await;
+            if !retry.again(&outcome).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn replay_once(&self, caller: &Caller, id: i64, mended: Option<&ConversationMessage>) -> Result<Outcome, Error> {
+        let Begun::New(mut write) = self.begin_write(caller, None).await? else {
+            return Err(Error::internal("a write without a request id is always new"));
+        };
+        let kept = storage::rejected_event::lock(&mut write.transaction, caller.application, id).await?;
+        let mut kept = kept.ok_or(Error::RejectedEventNotFound { id })?;
+        let json = match mended {
+            Some(message) => message.to_event(),
+            None => serde_json::from_str(&kept.event).map_err(Error::internal)?,
+        };
+        let looked = look(caller, &Event { json, identity: Some(format!("rejected:{id}")) });
+        let outcome = match &looked {
+            Err(cause) => {
+                storage::rejected_event::update_cause(&mut write.transaction, caller.application, id, cause).await?;
+                kept.cause.clone_from(cause);
+                Outcome::Rejected(kept)
+            }
+            Ok(_) => {
+                let stored = self.store_all(&mut write.transaction, caller, std::slice::from_ref(&looked)).await?;
+                storage::rejected_event::delete(&mut write.transaction, caller.application, id).await?;
+                stored.into_iter().next().unwrap_or(Outcome::Ignored)
+            }
+        };
+        write.end().await?;
+        Ok(outcome)
+    }
+}
+
+/// Reads and checks an event.
+fn look(caller: &Caller, event: &Event) -> Looked {
+    let causes = |violations: Vec<FieldViolation>| violations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let Some(message) = ConversationMessage::of_event(&event.json).map_err(causes)? else { return Ok(None) };
+    let external_id = event.identity.as_ref().map(|_| format!("event:{}", random::digits(&digest(event))));
+    let incoming = message.parse(external_id.as_deref()).map_err(causes)?;
+    if incoming.deletion.is_some()
+        && let Err(error) = caller.require(Scope::MessagesDelete)
+    {
+        return Err(error.to_string());
+    }
+    Ok(Some(incoming))
+}
+
+/// What tells the event from any other: its identity, else all of it.
+fn digest(event: &Event) -> [u8; 32] {
+    match &event.identity {
+        Some(identity) => Sha256::new().chain_update("identity\0").chain_update(identity).finalize().into(),
+        None => Sha256::new().chain_update("event\0").chain_update(event.json.to_string()).finalize().into(),
+    }
+}
+
+fn by_agent(deletions: Vec<(ChatMessageId, Option<Agent>)>) -> Vec<(Option<Agent>, Vec<ChatMessageId>)> {
+    let mut groups: Vec<(Option<Agent>, Vec<ChatMessageId>)> = Vec::new();
+    for (id, agent) in deletions {
+        match groups.iter_mut().find(|(other, _)| *other == agent) {
+            Some((_, ids)) => ids.push(id),
+            None => groups.push((agent, vec![id])),
+        }
+    }
+    groups
+}
+
+/// The tickets that there are.
+struct Found {
+    of_channels: HashMap<String, TicketId>,
+    of_customers: HashMap<String, OfCustomer>,
+}
+
+impl Found {
+    async fn new(connection: &mut PgConnection, caller: &Caller, places: &[&Place]) -> Result<Self, Error> {
+        let (mut channels, mut customers) = (Vec::new(), Vec::new());
+        for place in places {
+            match place {
+                Place::Channel(url) => channels.push(url.clone()),
+                Place::Customer(id) => customers.push(id.clone()),
+            }
+        }
+        let application = caller.application;
+        let of_channels = match channels.is_empty() {
+            true => HashMap::new(),
+            false => storage::ingest::tickets_of_channels(connection, application, &channels).await?,
+        };
+        let of_customers = match customers.is_empty() {
+            true => HashMap::new(),
+            false => storage::ingest::tickets_of_customers(connection, application, &customers).await?,
+        };
+        Ok(Self { of_channels, of_customers })
+    }
+
+    fn ticket(&self, place: &Place) -> Option<TicketId> {
+        match place {
+            Place::Channel(url) => self.of_channels.get(url).copied(),
+            Place::Customer(id) => self.of_customers.get(id)?.open,
+        }
+    }
+
+    /// A channel has one ticket for good. A customer gets another one when the newest is closed, so that its id is part of the claim.
+    fn opening(&self, place: &Place, customer_sendbird_id: &str) -> Opening {
+        let (channel_url, claim) = match place {
+            Place::Channel(url) => (Some(url.clone()), format!("ticket of channel {url}")),
+            Place::Customer(id) => {
+                let newest = self.of_customers.get(id).and_then(|tickets| tickets.newest).map_or(0, |ticket| ticket.0);
+                (None, format!("ticket of customer {id} after {newest}"))
+            }
+        };
+        let claim: Uuid = uuid::Builder::from_random_bytes(random::derived(&claim)).into_uuid();
+        Opening { channel_url, customer_sendbird_id: customer_sendbird_id.to_owned(), claim }
+    }
+}

@@ -1,0 +1,222 @@
+//! The wire of Teamwork Desk v2: bulk webhooks of conversation messages, signed by Pusher or with a token.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Uri};
+use serde_json::{Map, Value, json};
+
+use crate::app::{Event, Outcome};
+use crate::auth;
+use crate::domain::caller::{Caller, Scope};
+use crate::domain::chat_message::{ChatMessage, UserType};
+use crate::domain::conversation_message::ConversationMessage;
+use crate::domain::violation::{FieldViolation, Rule};
+use crate::error::Error;
+use crate::rest::body::Strict;
+use crate::rest::ticket::time;
+use crate::rest::{Door, error};
+use crate::telemetry;
+
+/// The path of the webhook.
+pub(super) const PATH: &str = "/desk/api/v2/conversationmessages/webhooks.json";
+/// How many bytes a body has at most.
+pub(super) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// How many events a body has at most.
+const MAX_EVENTS: usize = 10_000;
+
+/// A body that is no batch: what is wrong, by field.
+pub(super) struct NoBatch(Map<String, Value>);
+
+/// Why a webhook is not taken in.
+pub(super) enum Refusal {
+    NoBatch(NoBatch),
+    Error(Error),
+}
+
+/// `POST /desk/api/v2/conversationmessages/webhooks.json`
+pub(super) async fn receive(
+    State(door): State<Door>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    let body = body.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(_) => Error::RequestTooLarge,
+        _ => Error::RequestMalformed,
+    })?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let (caller, events) = match (header("x-pusher-key"), header("x-pusher-signature")) {
+        (None, None) => {
+            let caller = auth::caller(&door.app, &headers, &uri).await?;
+            caller.require(Scope::MessagesWrite)?;
+            (caller, bare(&body)?)
+        }
+        (key, signature) => {
+            let (key, signature) = (key.unwrap_or_default(), signature.unwrap_or_default());
+            let application_id = auth::application_of_host(&headers, &uri);
+            let caller = door.app.authenticate_webhook(key, signature, &body, application_id).await?;
+            (caller, signed(&body, key, door.app.milliseconds(), door.webhook_window)?)
+        }
+    };
+    take_in(&door, &caller, &events).await
+}
+
+async fn take_in(door: &Door, caller: &Caller, events: &[Event]) -> Result<Response, Refusal> {
+    let outcomes = door.app.ingest(caller, events).await?;
+    let stored: Vec<Value> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Stored(message) => Some(render(message)),
+            Outcome::Ignored | Outcome::Duplicate(_) | Outcome::Rejected(_) => None,
+        })
+        .collect();
+    let last = stored.last().cloned().unwrap_or(Value::Null);
+    let body = json!({"conversationmessage": last, "conversationmessages": stored, "included": {}});
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// Reads a batch that Pusher signed. One whose time is outside the window is refused: it may be a recorded one, sent again.
+fn signed(body: &[u8], key: &str, now: i64, window: Duration) -> Result<Vec<Event>, NoBatch> {
+    let Ok(Strict(Value::Object(batch))) = serde_json::from_slice(body) else {
+        return Err(NoBatch::of("body", "must be a JSON object"));
+    };
+    let Some(time_ms) = batch.get("time_ms").and_then(Value::as_i64) else {
+        return Err(NoBatch::of("time_ms", "must be an integer"));
+    };
+    if u128::from(now.abs_diff(time_ms)) > window.as_millis() {
+        return Err(NoBatch::of("time_ms", "must be within the last minutes"));
+    }
+    let Some(events) = batch.get("events").and_then(Value::as_array) else { return Err(NoBatch::of("events", "must be set")) };
+    let event =
+        |(index, json): (usize, &Value)| Event { identity: Some(format!("{key}\0{time_ms}\0{index}\0{json}")), json: json.clone() };
+    bounded(events.iter().enumerate().map(event).collect(), "events")
+}
+
+/// Reads a conversation message, one under `conversationmessage`, or an array of either under `conversationmessages`. A message that stands
+/// alone and is wrong is no batch: there is nothing else in it to store.
+fn bare(body: &[u8]) -> Result<Vec<Event>, NoBatch> {
+    let Ok(Strict(Value::Object(batch))) = serde_json::from_slice(body) else {
+        return Err(NoBatch::of("body", "must be a JSON object"));
+    };
+    match batch.get("conversationmessages") {
+        Some(Value::Array(messages)) => bounded(messages.iter().cloned().map(event_of).collect(), "conversationmessages"),
+        Some(_) => Err(NoBatch::of("conversationmessages", "must be an array")),
+        None => {
+            let event = Value::Object(batch);
+            match ConversationMessage::of_event(&event) {
+                Ok(Some(message)) => message.parse(None).map_err(NoBatch::from)?,
+                Ok(None) => return Err(NoBatch::of("message", "must be set")),
+                Err(violations) => return Err(violations.into()),
+            };
+            Ok(vec![event_of(event)])
+        }
+    }
+}
+
+/// A message without an id of its own is known by all of it, when it says when it was sent: a person does say the same twice.
+fn event_of(json: Value) -> Event {
+    let message = json.get("conversationmessage").unwrap_or(&json);
+    let identity = message.get("createdAt").filter(|time| time.is_string()).map(|_| json.to_string());
+    Event { json, identity }
+}
+
+fn bounded(events: Vec<Event>, field: &str) -> Result<Vec<Event>, NoBatch> {
+    if events.len() > MAX_EVENTS { Err(NoBatch::of(field, "must have at most 10000 items")) } else { Ok(events) }
+}
+
+/// A conversation message on this wire. Its id is the sender's own where it gave one.
+fn render(message: &ChatMessage) -> Value {
+    let own_id = message.external_id.as_deref().and_then(|id| id.strip_prefix("conversationmessage:")?.parse::<i64>().ok());
+    let sender = |prefix: &str, kind: &str| {
+        let id = message.user_sendbird_id.strip_prefix(prefix).and_then(|id| id.parse::<i64>().ok());
+        id.map_or(Value::Null, |id| json!({"id": id, "type": kind}))
+    };
+    let files: Vec<Value> = message
+        .files
+        .iter()
+        .map(|file| json!({"filename": file.name, "url": file.url, "contentType": file.content_type, "size": file.size_bytes}))
+        .collect();
+    let contact = if message.user_type == UserType::Customer { sender("contact_", "contacts") } else { Value::Null };
+    let user = if message.user_type == UserType::Agent { sender("user_", "users") } else { Value::Null };
+    let author = if user.is_null() { contact.clone() } else { user.clone() };
+    let mut rendered = json!({
+        "id": own_id.unwrap_or(message.id.0),
+        "contactId": contact,
+        "userId": user,
+        "message": message.message,
+        "files": files,
+        "state": if message.deletion.is_some() { "deleted" } else { "active" },
+        "createdAt": time(message.create_time),
+        "createdBy": author,
+        // Not touched by deletion.
+        "updatedAt": time(message.create_time),
+        "updatedBy": author,
+    });
+    if let (Some(deletion), Value::Object(keys)) = (&message.deletion, &mut rendered) {
+        let agent = deletion.requested_by.as_ref().map(|agent| json!({"id": agent.id, "type": "users"}));
+        keys.insert("deletedAt".to_owned(), time(deletion.time).into());
+        keys.insert("deletedBy".to_owned(), agent.unwrap_or(Value::Null));
+    }
+    rendered
+}
+
+impl NoBatch {
+    fn of(field: &str, text: &str) -> Self {
+        Self(Map::from_iter([(field.to_owned(), json!([text]))]))
+    }
+}
+
+impl From<Vec<FieldViolation>> for NoBatch {
+    fn from(violations: Vec<FieldViolation>) -> Self {
+        let mut errors = Map::new();
+        for violation in violations {
+            let text = match violation.rule {
+                Rule::Required => "must be set".to_owned(),
+                _ => violation.to_string(),
+            };
+            let field = violation.field.trim_start_matches('.').to_owned();
+            if let Value::Array(texts) = errors.entry(field).or_insert_with(|| json!([])) {
+                texts.push(text.into());
+            }
+        }
+        Self(errors)
+    }
+}
+
+impl From<NoBatch> for Refusal {
+    fn from(no_batch: NoBatch) -> Self {
+        Self::NoBatch(no_batch)
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NoBatch(NoBatch(errors)) => (StatusCode::BAD_REQUEST, Json(json!({"errors": errors}))).into_response(),
+            Self::Error(error) => response(&error),
+        }
+    }
+}
+
+/// An error as senders of this wire know it.
+fn response(error: &Error) -> Response {
+    telemetry::log(error);
+    let described = error.describe();
+    (error::status(described.kind), Json(json!({"errors": [{"detail": described.message}]}))).into_response()
+}
+
+/// Answers a method that the path does not have.
+pub(super) async fn method_not_allowed(_: Request) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"errors": [{"detail": "The method is not allowed."}]}))).into_response()
+}
