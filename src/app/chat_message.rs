@@ -19,7 +19,7 @@ use crate::storage;
 use crate::storage::chat_message::ExportPosition;
 use crate::storage::request::Effect;
 
-/// How many bytes of text a page or a part of an export has about; a page of one message may have more.
+/// How many bytes a page or a part of an export has at most.
 pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// A page of a ticket's messages.
@@ -125,7 +125,7 @@ impl App {
         found.pop().ok_or(Error::ChatMessageNotFound { ticket_id, id })
     }
 
-    /// Lists a ticket's messages ascending by number, tombstones included. A page ends early where its texts pass `max_bytes`.
+    /// Lists a ticket's messages ascending by number, tombstones included. A page ends early where it would pass `max_bytes`.
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::PageTokenInvalid`]; when the database is away.
@@ -209,11 +209,11 @@ impl App {
     }
 }
 
-/// Cuts a page where its texts pass `max_bytes`; the first message always stays.
+/// Cuts a page where it passes `max_bytes`; the first message always stays.
 fn keep_within(messages: &mut Vec<ChatMessage>, max_bytes: usize) {
     let mut bytes = 0;
     let over = messages.iter().position(|message| {
-        bytes += message.text_bytes();
+        bytes += message.answer_bytes();
         bytes > max_bytes
     });
     if let Some(at) = over {

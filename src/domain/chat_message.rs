@@ -91,11 +91,15 @@ pub struct ChatMessage {
 }
 
 impl ChatMessage {
-    /// How many bytes its texts have: about its size on the wire.
+    /// How many bytes it takes in an answer at most.
     #[must_use]
-    pub fn text_bytes(&self) -> usize {
-        let files: usize = self.files.iter().map(|file| file.url.len() + file.name.len() + file.content_type.len()).sum();
-        self.message.len() + self.data.len() + self.user_sendbird_id.len() + files
+    pub fn answer_bytes(&self) -> usize {
+        let files: usize = self.files.iter().map(|file| file.url.len() + file.name.len() + file.content_type.len() + 32).sum();
+        let requester = self.deletion.as_ref().and_then(|deletion| deletion.requested_by.as_ref());
+        let requester = requester.map_or(0, |agent| agent.display_name.len() + agent.sendbird_id.len() + agent.email.len());
+        let external_id = self.external_id.as_ref().map_or(0, String::len);
+        // Beside its texts a file has up to 32 bytes of numbers and lengths, a message up to 128.
+        self.message.len() + self.data.len() + self.user_sendbird_id.len() + external_id + requester + files + 128
     }
 }
 
