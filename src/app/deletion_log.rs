@@ -1,6 +1,6 @@
 //! The log of deletions: reading and exporting it.
 
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate};
 
 use crate::app::App;
 use crate::app::ticket::next_of;
@@ -89,8 +89,11 @@ impl App {
             return Ok((range, Position::start(range)));
         };
         let [start, end, delete_time, id] = binding.position(field, token)?;
-        let day = |number: i64| i32::try_from(number).ok().and_then(NaiveDate::from_epoch_days);
-        match (day(start), day(end), DateTime::from_timestamp_micros(delete_time)) {
+        // Callers' days are of years 0 to 9999. A forged token may name any, and the database does not know them all.
+        let known = |year: i32| (-1..=10_000).contains(&year);
+        let day = |number: i64| i32::try_from(number).ok().and_then(NaiveDate::from_epoch_days).filter(|day| known(day.year()));
+        let delete_time = DateTime::from_timestamp_micros(delete_time).filter(|time| known(time.year()));
+        match (day(start), day(end), delete_time) {
             (Some(start), Some(end), Some(delete_time)) => {
                 Ok((DayRange { start, end }, Position { delete_time, id: DeletionLogId(id) }))
             }
