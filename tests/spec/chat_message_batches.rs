@@ -1,4 +1,4 @@
-//! Storing messages: numbers without gaps, all or none, and each external_id once.
+//! Storing messages: numbers without gaps, all or none, and each external id once.
 
 use futures_util::future::join_all;
 use tonic::{Code, Status};
