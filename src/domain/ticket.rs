@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::agent::Agent;
 use crate::domain::ids::TicketId;
 use crate::domain::text;
-use crate::domain::violation::{Rule, Violations};
+use crate::domain::violation::{MAX_ECHO, Rule, Violations};
 use crate::error::Error;
 
 /// How many custom fields a ticket has at most.
@@ -416,7 +416,7 @@ impl TicketChange {
             paths = draft.populated().into_iter().map(ToOwned::to_owned).collect();
         }
         for unknown in paths.iter().filter(|path| !Self::PATHS.contains(&path.as_str())) {
-            violations.add(mask_field, Rule::Path { path: unknown.clone() });
+            violations.add(mask_field, Rule::Path { path: unknown.chars().take(MAX_ECHO).collect() });
         }
         let named = |name: &str| paths.iter().any(|path| path == name);
         let mut change = Self::default();

@@ -46,7 +46,7 @@ pub enum Rule {
     JsonArray,
     /// The field cannot be set together with this other field.
     Excludes { other: &'static str },
-    /// The mask names a path that cannot be changed.
+    /// The mask names a path that cannot be changed; of a long one its first characters.
     Path { path: String },
 }
 
@@ -150,7 +150,13 @@ impl fmt::Display for FieldViolation {
     }
 }
 
-/// Collects the violations of a request, so that its caller learns of all of them at once.
+/// How many violations of a request are told. An error travels in headers, which have room for a few thousand bytes only: clients
+/// give up the whole connection where there is more.
+pub const MAX_TOLD: usize = 10;
+/// How many characters of a caller's own text are told.
+pub const MAX_ECHO: usize = 40;
+
+/// Collects the violations of a request, so that its caller learns of the first [`MAX_TOLD`] at once.
 #[derive(Debug, Default)]
 pub struct Violations(Vec<FieldViolation>);
 
@@ -174,7 +180,7 @@ impl Violations {
     /// Answers what was parsed when there was no violation.
     ///
     /// # Errors
-    /// [`Error::InvalidFields`] with every violation found.
+    /// [`Error::InvalidFields`] with the first [`MAX_TOLD`] violations found.
     pub fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
         self.settle(parsed).map_err(Error::InvalidFields)
     }
@@ -182,11 +188,14 @@ impl Violations {
     /// Answers what was parsed when there was no violation.
     ///
     /// # Errors
-    /// Every violation found.
-    pub fn settle<T>(self, parsed: Option<T>) -> Result<T, Vec<FieldViolation>> {
+    /// The first [`MAX_TOLD`] violations found.
+    pub fn settle<T>(mut self, parsed: Option<T>) -> Result<T, Vec<FieldViolation>> {
         match parsed {
             Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(self.0),
+            _ => {
+                self.0.truncate(MAX_TOLD);
+                Err(self.0)
+            }
         }
     }
 }
