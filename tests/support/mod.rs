@@ -5,6 +5,7 @@ pub mod clock;
 pub mod database;
 pub mod methods;
 pub mod raw;
+pub mod raw_line;
 pub mod refusal;
 pub mod ticket;
 pub mod world;
