@@ -49,7 +49,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let health = tonic_health::server::HealthReporter::new();
-    let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone());
+    let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone()).await;
     let retention = background::request_retention::start(app.clone(), settings.request_id_retention(), shutdown.clone());
     let router = doors(app, health, settings)?;
     tracing::info!(address = %listener.local_addr()?, "listening");

@@ -17,13 +17,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Starts the loop. On shutdown it says "not serving" first, so that load balancers turn away before the listener closes.
-pub fn start(app: Arc<App>, health: HealthReporter, shutdown: CancellationToken) -> JoinHandle<()> {
+/// Starts the loop. Until it has looked it says "not serving", where a new reporter would say "serving". On shutdown it says "not serving" first, so that load balancers turn away before the listener closes.
+pub async fn start(app: Arc<App>, health: HealthReporter, shutdown: CancellationToken) -> JoinHandle<()> {
+    set(&health, ServingStatus::NotServing).await;
     tokio::spawn(async move {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = None;
-        set(&health, ServingStatus::NotServing).await;
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             let ready = match timeout(PATIENCE, app.is_ready()).await {
                 Ok(Ok(true)) => Ok(()),

@@ -16,3 +16,4 @@ mod ticket_creation;
 mod ticket_listing;
 mod ticket_updates;
 mod wire;
+mod reflection;
