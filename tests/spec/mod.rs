@@ -1,8 +1,10 @@
 //! What callers are promised, through the public doors. A module for each promise; names are sentences.
 
+mod authentication;
 mod batch_deletion;
 mod chat_message_batches;
 mod chat_messages;
+mod coverage;
 mod deletion;
 mod deletion_log;
 mod erasure;
@@ -17,3 +19,4 @@ mod ticket_listing;
 mod ticket_updates;
 mod wire;
 mod reflection;
+mod tenancy;
