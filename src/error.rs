@@ -240,14 +240,18 @@ fn describe_fields(violations: &[FieldViolation]) -> Described {
         reason: "INVALID_FIELD",
         legacy_code: first.map_or("deskp400113", |violation| violation.rule.legacy_code()),
         message: violations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        metadata: first
-            .map(|violation| vec![("field", violation.field.clone()), ("rule", violation.rule.name().to_owned())])
-            .unwrap_or_default(),
+        metadata: first.map(of_violation).unwrap_or_default(),
     }
 }
 
 fn credentials_text() -> String {
     "A valid token is required: authorization: Bearer <token>, or sendbirddeskapitoken: <token>.".to_owned()
+}
+
+fn of_violation(violation: &FieldViolation) -> Vec<(&'static str, String)> {
+    let mut metadata = vec![("field", violation.field.clone()), ("rule", violation.rule.name().to_owned())];
+    metadata.extend(violation.rule.bounds());
+    metadata
 }
 
 fn unexpected(kind: Kind, reason: &'static str, message: &str) -> Described {

@@ -85,6 +85,30 @@ impl Rule {
         }
     }
 
+    /// The values that the rule's text has beside the field, each with its name for programs.
+    #[must_use]
+    pub fn bounds(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Between { min, max } => vec![("min", min.to_string()), ("max", max.to_string())],
+            Self::AtLeast { min } => vec![("min", min.to_string())],
+            Self::Characters { min, max } | Self::Items { min, max } => vec![("min", min.to_string()), ("max", max.to_string())],
+            Self::Bytes { max } => vec![("max", max.to_string())],
+            Self::OneOf { allowed } => vec![("allowed", (*allowed).to_owned())],
+            Self::Excludes { other } => vec![("other", (*other).to_owned())],
+            Self::Path { path } => vec![("path", path.clone())],
+            Self::Required
+            | Self::Integer
+            | Self::Date
+            | Self::DateSpan
+            | Self::DateOrder
+            | Self::NoNul
+            | Self::Unique
+            | Self::Uuid
+            | Self::Timestamp
+            | Self::JsonArray => vec![],
+        }
+    }
+
     /// The code that clients of the REST API know.
     #[must_use]
     pub fn legacy_code(&self) -> &'static str {

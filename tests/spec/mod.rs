@@ -8,6 +8,7 @@ mod coverage;
 mod deletion;
 mod deletion_log;
 mod erasure;
+mod errors;
 mod idempotency;
 mod export;
 mod limits;
