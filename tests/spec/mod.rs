@@ -9,6 +9,7 @@ mod deletion;
 mod deletion_log;
 mod erasure;
 mod errors;
+mod grpc_web;
 mod idempotency;
 mod export;
 mod limits;
