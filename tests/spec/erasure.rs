@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::Row;
 
 use crate::support::actor::customer_message;
+use crate::support::database::as_bytes;
 use crate::support::{World, pb};
 
 /// Stands in every text of a message; no row may hold it once the message is deleted.
@@ -31,8 +32,7 @@ async fn after_a_deletion_the_content_is_in_no_row_of_the_database() {
     actor.messages.batch_delete_chat_messages(request).await.expect("they may be deleted");
 
     let rows = world.database.every_row().await;
-    let as_bytes: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
-    assert!(!rows.contains(CANARY) && !rows.contains(&as_bytes));
+    assert!(!rows.contains(CANARY) && !rows.contains(&as_bytes(CANARY)));
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ impl Answer {
     }
 }
 
-/// Calls GetTicket by hand: no client of ours speaks gRPC-Web.
+/// Calls `GetTicket` by hand: no client of ours speaks gRPC-Web.
 async fn post(world: &World, form: &str, token: Option<&str>, request: &pb::GetTicketRequest) -> Answer {
     let message = request.encode_to_vec();
     let mut frame = vec![0];

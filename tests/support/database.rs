@@ -145,7 +145,7 @@ impl TestDatabase {
             let statement = format!("select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from {table} t");
             let text: String =
                 sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.expect("the rows of a table");
-            rows.push_str(&format!("{table}\n{text}\n"));
+            rows.extend([table.as_str(), "\n", &text, "\n"]);
         }
         rows
     }
@@ -154,4 +154,10 @@ impl TestDatabase {
     pub async fn run(&self, statement: &str) {
         execute(&self.options, statement).await;
     }
+}
+
+/// A text as [`TestDatabase::every_row`] shows it where it is kept as bytes.
+pub fn as_bytes(text: &str) -> String {
+    let digits = text.bytes().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from_digit(digit.into(), 16).expect("a digit")).collect()
 }
