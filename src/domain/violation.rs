@@ -104,6 +104,8 @@ impl Rule {
             | Self::NoNul
             | Self::Unique
             | Self::Uuid
+            | Self::Text
+            | Self::Object
             | Self::Timestamp
             | Self::JsonArray => vec![],
         }
