@@ -10,6 +10,7 @@ mod deletion_log;
 mod erasure;
 mod errors;
 mod grpc_web;
+mod house;
 mod idempotency;
 mod export;
 mod limits;

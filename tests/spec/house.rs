@@ -1,0 +1,171 @@
+//! The rules of the house, read from its sources: which room may use which, how long a file is, and that no statement forgets the tenant.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which rooms a room may use besides itself. `server` and `cli` put the house together and see all of it.
+const ROOMS: [(&str, &[&str]); 12] = [
+    ("domain", &["error"]),
+    ("error", &["domain"]),
+    ("storage", &["domain", "error"]),
+    ("app", &["domain", "storage", "error"]),
+    ("auth", &["app", "domain", "error"]),
+    ("grpc", &["app", "domain", "auth", "error", "telemetry"]),
+    ("rest", &["app", "domain", "auth", "error", "telemetry"]),
+    ("telemetry", &["config", "domain", "error"]),
+    ("background", &["app", "grpc", "embedded_postgres"]),
+    ("embedded_postgres", &[]),
+    ("config", &["embedded_postgres"]),
+    ("lib", &[]),
+];
+const SEES_ALL: [&str; 3] = ["server", "cli", "main"];
+
+/// Where a library may be used at all. What is not named here may be used everywhere.
+const LIBRARIES: [(&str, &[&str]); 5] = [
+    ("sqlx::query", &["src/storage/"]),
+    ("sqlx", &["src/storage/", "src/app/", "src/cli/database.rs"]),
+    ("tonic", &["src/grpc/", "src/server.rs", "src/background/readiness.rs", "src/cli/healthcheck.rs"]),
+    ("axum", &["src/grpc/", "src/rest/", "src/server.rs", "src/auth.rs", "src/telemetry.rs"]),
+    ("chrono::Local", &[]),
+];
+
+const MAX_LINES: usize = 400;
+
+#[test]
+fn every_room_uses_only_the_rooms_that_it_may() {
+    for (path, code) in code() {
+        let room = room_of(&path);
+        if SEES_ALL.contains(&room.as_str()) {
+            continue;
+        }
+        let (_, allowed) =
+            ROOMS.iter().find(|(name, _)| *name == room).unwrap_or_else(|| panic!("{room} is a new room: say what it may use"));
+        for used in rooms_used(&code) {
+            assert!(used == room || allowed.contains(&used.as_str()), "{} uses {used}", path.display());
+        }
+    }
+}
+
+#[test]
+fn libraries_stay_in_the_rooms_that_they_are_for() {
+    for (path, code) in code() {
+        let name = path.to_string_lossy();
+        for (library, rooms) in LIBRARIES {
+            let used = code.lines().any(|line| mentions(line, library));
+            assert!(!used || rooms.iter().any(|room| name.starts_with(room)), "{name} uses {library}");
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_hold_nothing_that_is_left_for_later() {
+    for (path, text) in sources("src").into_iter().chain(sources("tests")) {
+        let lines = text.lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines", path.display());
+        assert!(text.starts_with("//!"), "{} does not begin with what lives in it", path.display());
+    }
+    for (path, code) in code() {
+        for banned in ["#[allow(", "#![allow(", ".unwrap()", "TODO", "FIXME", "XXX"] {
+            assert!(!code.contains(banned), "{} holds {banned}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_statement_on_a_tenants_table_is_bound_to_the_application() {
+    let statements = statements();
+    assert!(statements.len() > 25, "the statements are found: {}", statements.len());
+    for statement in statements {
+        let words: Vec<&str> =
+            statement.split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| !word.is_empty()).collect();
+        let uses = |verbs: &[&str]| words.windows(2).filter(|pair| verbs.contains(&pair[0]) && TENANTS.contains(&pair[1])).count();
+        let (reads, inserts) = (uses(&["from", "join", "update"]), uses(&["into"]));
+        if reads + inserts == 0 || statement == FORGETTING {
+            continue;
+        }
+        // Each use of a table has its own predicate; each insert takes the application as its first value.
+        assert!(statement.matches("application_key = ").count() >= reads, "{statement}");
+        assert!(reads == 0 || statement.contains("application_key = $1"), "{statement}");
+        let bound = statement.matches("select $1, ").count() + statement.matches("values ($1, ").count();
+        assert!(
+            bound >= inserts
+                && statement.matches("( application_key, ").count() + statement.matches("(application_key, ").count() >= inserts,
+            "{statement}"
+        );
+    }
+}
+
+const TENANTS: [&str; 4] = ["tickets", "chat_messages", "deletion_logs", "requests"];
+/// The one statement for all tenants: request ids go by age.
+const FORGETTING: &str =
+    "delete from requests where ctid = any (array(select ctid from requests where create_time < $1 order by create_time limit $2))";
+
+/// The statements of `.sqlx/`, each on one line.
+fn statements() -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
+    let files = fs::read_dir(directory).expect("the statements are committed");
+    let statement = |file: std::io::Result<fs::DirEntry>| {
+        let text = fs::read_to_string(file.expect("a file").path()).expect("a file of text");
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        json["query"].as_str().expect("a statement").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    files.map(statement).collect()
+}
+
+/// Every source under a directory, with its path from the root of the project.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut open = vec![root.join(directory)];
+    let mut sources = Vec::new();
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a file of text");
+                sources.push((path.strip_prefix(root).expect("below the root").to_owned(), text));
+            }
+        }
+    }
+    assert!(!sources.is_empty());
+    sources
+}
+
+/// The sources of the service without comments and without the unit tests at their ends.
+fn code() -> Vec<(PathBuf, String)> {
+    let code = |text: String| {
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").filter(|line| !line.trim_start().starts_with("//"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    sources("src").into_iter().map(|(path, text)| (path, code(text))).collect()
+}
+
+/// `grpc` for `src/grpc/parse.rs`, `auth` for `src/auth.rs`.
+fn room_of(path: &Path) -> String {
+    let room = path.components().nth(1).expect("a path below src").as_os_str().to_string_lossy().into_owned();
+    room.trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms that stand after `crate::`, one or several in braces.
+fn rooms_used(code: &str) -> BTreeSet<String> {
+    let name = |text: &str| text.trim().chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>();
+    let names = |rest: &str| -> Vec<String> {
+        match rest.strip_prefix('{').and_then(|list| list.split('}').next()) {
+            Some(list) => list.split(',').map(name).collect(),
+            None => vec![name(rest)],
+        }
+    };
+    code.split("crate::").skip(1).flat_map(names).filter(|room| !room.is_empty()).collect()
+}
+
+/// Whether a line of code uses a library, or one that extends it: `tonic` or `tonic_types`.
+fn mentions(line: &str, library: &str) -> bool {
+    line.match_indices(library).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = &line[at + library.len()..];
+        before.is_none_or(|letter| !letter.is_alphanumeric() && letter != '_')
+            && (library.contains("::") || after.starts_with("::") || after.starts_with('_'))
+    })
+}
