@@ -1,5 +1,6 @@
 //! What the database is relied on for: order among calls that meet, whole effects under faults, few statements, and its own rules.
 
+mod model;
 mod races;
 
 use std::time::Duration;
