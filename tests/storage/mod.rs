@@ -1,6 +1,8 @@
 //! What the database is relied on for: order among calls that meet, whole effects under faults, few statements, and its own rules.
 
+mod faults;
 mod model;
+mod proxy;
 mod races;
 
 use std::time::Duration;

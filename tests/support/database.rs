@@ -57,6 +57,18 @@ impl TestDatabase {
         Self { options: server.database(&name), name }
     }
 
+    /// A database that is not there yet: see [`Self::appear`].
+    pub fn absent() -> Self {
+        let name = unique_name();
+        Self { options: server().database(&name), name }
+    }
+
+    /// Makes an absent database, migrated.
+    pub async fn appear(&self) {
+        execute(&self.options.clone().database("postgres"), &format!("create database {}", self.name)).await;
+        migration::run(&mut self.connect().await).await.expect("the migrations run");
+    }
+
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.options).await.expect("the test's database is there")
     }
