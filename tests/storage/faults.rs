@@ -9,14 +9,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use sqlx::postgres::PgPoolOptions;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_types::StatusExt;
 
+use super::invariants::assert_sound;
 use super::proxy::Proxy;
-use super::{HeldTicket, PATIENCE, outcome};
+use super::{HeldTicket, outcome, until, watch_health};
 use crate::support::actor::customer_message;
 use crate::support::database::TestDatabase;
 use crate::support::world::default_settings;
@@ -30,17 +29,6 @@ fn assert_unavailable(status: &Status) {
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
     let details = status.get_error_details();
     assert!(details.retry_info().is_some_and(|retry| retry.retry_delay.is_some()), "{status:?}");
-}
-
-async fn watch_health(world: &World) -> Streaming<HealthCheckResponse> {
-    let request = HealthCheckRequest { service: String::new() };
-    HealthClient::new(world.channel().await).watch(request).await.expect("health can be watched").into_inner()
-}
-
-/// Waits until the service says this of itself.
-async fn until(health: &mut Streaming<HealthCheckResponse>, wanted: ServingStatus) {
-    let reached = async { while health.message().await.expect("the watch goes on").expect("it has no end").status() != wanted {} };
-    tokio::time::timeout(PATIENCE, reached).await.expect("the health changes");
 }
 
 async fn list(actor: &mut Actor, ticket_id: i64) -> Result<(), Status> {
@@ -97,6 +85,7 @@ async fn when_every_connection_is_killed_under_load_calls_say_unavailable_and_th
     }
     let listed = actor.list(ticket.id).await;
     assert_eq!(listed.iter().map(|message| message.message_id).collect::<Vec<_>>(), (1..=240).collect::<Vec<_>>());
+    assert_sound(&world.database).await;
     until(&mut watch_health(&world).await, ServingStatus::Serving).await;
 }
 

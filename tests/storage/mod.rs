@@ -1,18 +1,24 @@
 //! What the database is relied on for: order among calls that meet, whole effects under faults, few statements, and its own rules.
 
 mod faults;
+mod invariants;
+mod migrations;
 mod model;
 mod proxy;
 mod races;
+mod statements;
 
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use sqlx::{Connection, PgConnection};
-use tonic::Status;
+use tonic::{Status, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::support::database::TestDatabase;
-use crate::support::refusal;
+use crate::support::{World, refusal};
 
 /// How long a test waits for an event that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,4 +70,15 @@ async fn in_turn(database: &TestDatabase, ticket_id: i64, calls: Vec<Call>) -> V
     }
     held.release().await;
     join_all(begun).await.into_iter().map(|answer| answer.expect("the call does not panic")).collect()
+}
+
+async fn watch_health(world: &World) -> Streaming<HealthCheckResponse> {
+    let request = HealthCheckRequest { service: String::new() };
+    HealthClient::new(world.channel().await).watch(request).await.expect("health can be watched").into_inner()
+}
+
+/// Waits until the service says this of itself.
+async fn until(health: &mut Streaming<HealthCheckResponse>, wanted: ServingStatus) {
+    let reached = async { while health.message().await.expect("the watch goes on").expect("it has no end").status() != wanted {} };
+    tokio::time::timeout(PATIENCE, reached).await.expect("the health changes");
 }

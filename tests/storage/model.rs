@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tonic::{Response, Status};
 
+use super::invariants::assert_sound;
 use crate::support::{Actor, World, pb, refusal};
 use oracle::Tenant;
 
@@ -145,4 +146,5 @@ async fn a_hundred_thousand_random_calls_are_answered_as_the_model_foretells() {
     for lane in lanes {
         lane.await.expect("the lane agrees with its model");
     }
+    assert_sound(&world.database).await;
 }

@@ -1,0 +1,159 @@
+//! The database's own rules: what it refuses whoever asks, and what is true of it after any calls.
+
+use std::collections::BTreeSet;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use crate::support::database::TestDatabase;
+
+/// Each finds what must never be there.
+const CONTRADICTIONS: [(&str, &str); 5] = [
+    (
+        "a ticket whose count is not that of its messages, or whose numbers have a gap",
+        "select t.id from tickets t
+         left join chat_messages m on m.application_key = t.application_key and m.ticket_id = t.id
+         group by t.application_key, t.id
+         having t.message_count <> count(m.id) or t.message_count <> coalesce(max(m.message_id), 0)",
+    ),
+    (
+        "a message without its ticket",
+        "select m.id from chat_messages m
+         left join tickets t on t.application_key = m.application_key and t.id = m.ticket_id where t.id is null",
+    ),
+    (
+        "a tombstone that its log entry does not fit, or that has none",
+        "select m.id from chat_messages m
+         left join deletion_logs l
+            on l.application_key = m.application_key and l.ticket_id = m.ticket_id and l.chat_message_id = m.id
+            and l.message_id = m.message_id and l.delete_time = m.delete_time and l.create_time = m.create_time
+            and l.user_type = m.user_type and l.user_sendbird_id = m.user_sendbird_id
+            and l.requested_from = m.requested_from and l.requested_by is not distinct from m.requested_by
+         where m.delete_time is not null and l.id is null",
+    ),
+    (
+        "a log entry without its tombstone",
+        "select l.id from deletion_logs l
+         left join chat_messages m
+            on m.application_key = l.application_key and m.ticket_id = l.ticket_id and m.id = l.chat_message_id
+            and m.delete_time is not null
+         where m.id is null",
+    ),
+    (
+        "a deleted message of the desk itself or of a social channel",
+        "select l.id from deletion_logs l join tickets t on t.application_key = l.application_key and t.id = l.ticket_id
+         where l.user_type = 'EVENT' or t.channel_type not like 'SENDBIRD%'",
+    ),
+];
+
+/// Holds after any calls, whatever became of them.
+pub async fn assert_sound(database: &TestDatabase) {
+    let mut connection = database.connect().await;
+    for (contradiction, statement) in CONTRADICTIONS {
+        let found = sqlx::query(statement).fetch_all(&mut connection).await.expect("the statement runs");
+        let ids: Vec<i64> = found.iter().map(|row| row.get(0)).collect();
+        assert!(ids.is_empty(), "{contradiction}: {ids:?}");
+    }
+}
+
+/// Two tickets, of which 1 is closed; its message 1 is there, its message 2 deleted.
+const ROWS: &str = "
+    insert into applications (id, name, create_time) values ('acme', 'Acme', now()), ('other', 'Other', now());
+    insert into tokens (id, application_key, name, secret_digest, scopes, requested_from, create_time)
+    values ('t', 1, 'token', sha256(''), '{}', 'DASHBOARD', now());
+    insert into tickets (
+        application_key, id, status, priority, channel_type, channel_url, channel_name, customer_sendbird_id, customer_display_name,
+        info, custom_fields, related_channels, create_time, close_time, close_status, close_comment
+    )
+    select 1, id, status, 'LOW', 'SENDBIRD', '', '', 'ada', '', '', '[]', '[]', now(), close_time, close_status, close_status
+    from (values (1, 'CLOSED', now(), 'DEFAULT'), (2, 'PENDING', null, null)) t (id, status, close_time, close_status);
+    insert into chat_messages (
+        application_key, ticket_id, message_id, id, user_sendbird_id, user_type, create_time, delete_time, requested_from, message, data,
+        files, external_id
+    )
+    values (1, 1, 1, 11, 'ada', 'CUSTOMER', now(), null, null, 'hello', '', '[]', 'a'),
+        (1, 1, 2, 12, 'ada', 'CUSTOMER', now(), now(), 'DASHBOARD', '', '', '[]', 'b');
+    insert into deletion_logs (
+        application_key, ticket_id, id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
+        reason_detail, token_id, content_digest, content_salt
+    )
+    values (1, 1, 21, 12, 2, 'ada', 'CUSTOMER', now(), now(), 'DASHBOARD', '', 't', sha256(''), sha256(''));
+    insert into requests (application_key, request_id, digest, create_time) values (1, gen_random_uuid(), sha256(''), now());";
+
+/// What is tried, and the constraint that refuses it.
+const REFUSED: &[(&str, &str)] = &[
+    ("insert into applications overriding system value select * from applications", "applications_pkey"),
+    ("update applications set id = 'acme'", "applications_id_key"),
+    ("update applications set id = 'Not a DNS label'", "applications_id_check"),
+    ("update applications set id = 'acme-'", "applications_id_check"),
+    ("update applications set id = repeat('a', 55)", "applications_id_check"),
+    ("insert into tokens select * from tokens", "tokens_pkey"),
+    ("update tokens set application_key = 99", "tokens_application_key_fkey"),
+    ("update tokens set secret_digest = 'short'", "tokens_secret_digest_check"),
+    ("update tokens set requested_from = 'ELSEWHERE'", "tokens_requested_from_check"),
+    ("insert into tickets select * from tickets", "tickets_pkey"),
+    ("update tickets set application_key = 99", "tickets_application_key_fkey"),
+    ("update tickets set status = 'LOST' where id = 2", "tickets_status_check"),
+    ("update tickets set priority = 'NONE'", "tickets_priority_check"),
+    ("update tickets set channel_type = 'FAX'", "tickets_channel_type_check"),
+    ("update tickets set message_count = -1", "tickets_message_count_check"),
+    ("update tickets set status = 'CLOSED' where id = 2", "tickets_close_check"),
+    ("update tickets set status = 'PENDING' where id = 1", "tickets_close_check"),
+    ("update tickets set close_status = null where id = 1", "tickets_close_check"),
+    ("update tickets set close_comment = 'why' where id = 2", "tickets_close_check"),
+    ("insert into chat_messages select * from chat_messages", "chat_messages_pkey"),
+    ("update chat_messages set id = 7", "chat_messages_id_key"),
+    ("update chat_messages set external_id = 'c'", "chat_messages_external_id_key"),
+    ("update chat_messages set message_id = message_id - 1", "chat_messages_message_id_check"),
+    ("update chat_messages set user_type = 'ROBOT'", "chat_messages_user_type_check"),
+    ("update chat_messages set requested_from = 'ELSEWHERE' where message_id = 2", "chat_messages_requested_from_check"),
+    // A message is not blanked in part, and a tombstone gets no content back.
+    ("update chat_messages set delete_time = now() where message_id = 1", "chat_messages_tombstone_check"),
+    ("update chat_messages set delete_time = now(), message = '' where message_id = 1", "chat_messages_tombstone_check"),
+    (
+        "update chat_messages set delete_time = now(), requested_from = 'DASHBOARD' where message_id = 1",
+        "chat_messages_tombstone_check",
+    ),
+    ("update chat_messages set requested_from = 'DASHBOARD' where message_id = 1", "chat_messages_tombstone_check"),
+    ("update chat_messages set requested_by = '{}' where message_id = 1", "chat_messages_tombstone_check"),
+    ("update chat_messages set message = 'back' where message_id = 2", "chat_messages_tombstone_check"),
+    ("update chat_messages set data = 'back' where message_id = 2", "chat_messages_tombstone_check"),
+    ("update chat_messages set files = '[{}]' where message_id = 2", "chat_messages_tombstone_check"),
+    ("update chat_messages set requested_from = null where message_id = 2", "chat_messages_tombstone_check"),
+    ("insert into deletion_logs select * from deletion_logs", "deletion_logs_pkey"),
+    (
+        "create temporary table again as select * from deletion_logs; update again set id = 22; insert into deletion_logs select * from again",
+        "deletion_logs_chat_message_id_key",
+    ),
+    ("update deletion_logs set user_type = 'ROBOT'", "deletion_logs_user_type_check"),
+    ("update deletion_logs set requested_from = 'ELSEWHERE'", "deletion_logs_requested_from_check"),
+    ("update deletion_logs set reason = 'WHIM'", "deletion_logs_reason_check"),
+    ("update deletion_logs set content_digest = 'short'", "deletion_logs_content_digest_check"),
+    ("update deletion_logs set content_salt = 'short'", "deletion_logs_content_digest_check"),
+    ("insert into requests select * from requests", "requests_pkey"),
+    ("update requests set digest = 'short'", "requests_digest_check"),
+];
+
+#[tokio::test]
+async fn the_database_itself_refuses_what_its_constraints_name() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    sqlx::raw_sql(ROWS).execute(&mut connection).await.expect("rows that are good");
+    for (statement, constraint) in REFUSED {
+        let refused = sqlx::raw_sql(*statement).execute(&mut connection).await.expect_err(statement);
+        let refused = refused.into_database_error().expect("the database refuses it");
+        assert_eq!(refused.constraint(), Some(*constraint), "{statement}: {refused}");
+    }
+    let tried: BTreeSet<String> = REFUSED.iter().map(|(_, constraint)| (*constraint).to_owned()).collect();
+    assert_eq!(tried, constraints(&mut connection).await, "every constraint is tried");
+}
+
+async fn constraints(connection: &mut PgConnection) -> BTreeSet<String> {
+    let statement = "select conname::text from pg_constraint
+        where connamespace = 'public'::regnamespace and conrelid <> '_sqlx_migrations'::regclass";
+    sqlx::query_scalar(AssertSqlSafe(statement.to_owned()))
+        .fetch_all(connection)
+        .await
+        .expect("the constraints")
+        .into_iter()
+        .collect()
+}
