@@ -199,7 +199,7 @@ async fn a_caller_who_leaves_at_any_moment_can_repeat_the_call_and_it_happens_on
         let request = pb::BatchDeleteChatMessagesRequest {
             ticket_id: ticket.id,
             ids: pair.iter().map(|message| message.id).collect(),
-            request_id: uuid::Uuid::new_v4().to_string(),
+            request_id: uuid::Uuid::from_u128(0x4000_8000_0000_0000_0000 + steps as u128).to_string(),
             ..Default::default()
         };
         let mut leaving = actor.clone();

@@ -17,11 +17,12 @@ use oracle::Tenant;
 const CALLS: usize = 12_000;
 /// Lanes run at once; each has two applications of its own, whose calls it makes one after the other.
 const LANES: usize = 6;
-/// Another one is given in the environment as DESKLEDGER_TEST_SEED.
+/// Another one is given in the environment as `DESKLEDGER_TEST_SEED`.
 const SEED: u64 = 20_260_315;
 
 /// A call of a lane.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "few live at a time")]
 enum Call {
     Create(pb::CreateChatMessageRequest),
     BatchCreate(pb::BatchCreateChatMessagesRequest),
@@ -38,6 +39,7 @@ enum Call {
 
 /// What a call is answered.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few live at a time")]
 enum Answer {
     Stored(Vec<pb::CreateChatMessageResponse>),
     Messages(pb::ListChatMessagesResponse),
@@ -137,7 +139,7 @@ impl Lane {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_random_calls_are_answered_as_the_model_foretells() {
-    let seed = std::env::var("DESKLEDGER_TEST_SEED").map_or(SEED, |seed| seed.parse().expect("DESKLEDGER_TEST_SEED is a number"));
+    let seed = seed();
     let world = World::new().await;
     let mut lanes = Vec::new();
     for number in 0..LANES {
@@ -147,4 +149,9 @@ async fn a_hundred_thousand_random_calls_are_answered_as_the_model_foretells() {
         lane.await.expect("the lane agrees with its model");
     }
     assert_sound(&world.database).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "a setting of this test, not of the service")]
+fn seed() -> u64 {
+    std::env::var("DESKLEDGER_TEST_SEED").map_or(SEED, |seed| seed.parse().expect("DESKLEDGER_TEST_SEED is a number"))
 }
