@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io::IsTerminal;
 use std::time::Instant;
 
+use anyhow::Context;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -30,7 +31,7 @@ tokio::task_local! {
 /// # Errors
 /// When the filter cannot be read.
 pub fn init(settings: &LogSettings) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(&settings.log)?;
+    let filter = EnvFilter::builder().parse(&settings.log).context("the log setting cannot be read")?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::Mutex;
@@ -44,7 +44,14 @@ impl Database {
     /// Opens the database; a private one is made and migrated where needed.
     pub(super) async fn open(settings: DatabaseSettings, running: Running) -> anyhow::Result<Self> {
         if let Some(url) = settings.url() {
-            let options: PgConnectOptions = url.parse().context("DATABASE_URL is not the URL of a PostgreSQL database")?;
+            const WRONG: &str = "DATABASE_URL is not the URL of a PostgreSQL database";
+            // The driver would take the URL of any kind of database for one of PostgreSQL.
+            ensure!(
+                url.starts_with("postgres://") || url.starts_with("postgresql://"),
+                "{WRONG}: it should begin with postgres://"
+            );
+            // The driver's words may quote the URL, password and all.
+            let Ok(options) = url.parse::<PgConnectOptions>() else { bail!("{WRONG}: postgres://user:password@host:port/name") };
             return Ok(Self { options: tuned(options, &settings), owned: None, settings });
         }
         let data_dir = settings.data_dir.clone().filter(|path| !path.as_os_str().is_empty()).or_else(default_data_dir);
@@ -73,6 +80,13 @@ impl Database {
             .acquire_timeout(self.settings.wait())
             .connect_lazy_with(self.options.clone());
         Arc::new(App::new(pool, Arc::new(SystemClock), token_cache_ttl))
+    }
+
+    /// Makes the use cases for a command that works on the database and ends: it needs all migrations, and remembers no tokens.
+    pub(super) async fn current_app(&self) -> anyhow::Result<Arc<App>> {
+        let app = self.app(Duration::ZERO);
+        ensure!(app.is_ready().await?, "the database lacks migrations of this build: run `deskledger migrate`");
+        Ok(app)
     }
 
     /// Brings the schema up to this build.

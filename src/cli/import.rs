@@ -57,7 +57,7 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     // Opened first: a wrong name should not cost a database start.
     let file = if from_stdin { None } else { Some(open(&arguments.file).await?) };
     let database = Database::open(database, Running::Join).await?;
-    let app = database.app(std::time::Duration::ZERO);
+    let app = database.current_app().await?;
     let id = &arguments.application;
     let application = app.find_application(id).await?.with_context(|| format!("there is no application {id}"))?;
     let mut import = Import::new(&app, &application, Some(rejected.clone()));

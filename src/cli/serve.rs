@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use crate::server;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Bring the schema of DATABASE_URL up to this version first; a private database always is
-    #[arg(long, env = "DESKLEDGER_MIGRATE")]
+    #[arg(long, env = "DESKLEDGER_MIGRATE", value_parser = BoolishValueParser::new())]
     migrate: bool,
     #[command(flatten)]
     server: ServerSettings,

@@ -1,7 +1,5 @@
 //! `deskledger token`
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,6 +8,7 @@ use crate::app::{App, NewToken};
 use crate::cli::database::{Database, Running};
 use crate::config::DatabaseSettings;
 use crate::domain::agent::Agent;
+use crate::domain::application::parse_name;
 use crate::domain::caller::Scope;
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::deletion::RequestedFrom;
@@ -37,8 +36,8 @@ pub(super) enum Command {
 pub(super) struct Create {
     /// The application's id
     application: String,
-    /// What the token is for, in words
-    #[arg(long, default_value = "")]
+    /// What the token is for, in words, at most 255 characters
+    #[arg(long, default_value = "", value_parser = parse_name)]
     name: String,
     /// What it may do, separated by commas: tickets:read tickets:write messages:read messages:write messages:delete logs:read
     #[arg(long, value_delimiter = ',', required = true)]
@@ -71,7 +70,7 @@ enum Origin {
 
 pub(super) async fn run(database: DatabaseSettings, command: Command) -> anyhow::Result<()> {
     let database = Database::open(database, Running::Join).await?;
-    let app = database.app(Duration::ZERO);
+    let app = database.current_app().await?;
     match command {
         Command::Create(create) => {
             let application = find(&app, &create.application).await?;

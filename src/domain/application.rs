@@ -14,3 +14,17 @@ pub fn parse_id(id: &str) -> Result<String, String> {
     }
     Ok(id.to_owned())
 }
+
+/// How long the name of an application or a token is at most.
+pub const MAX_NAME_CHARACTERS: usize = 255;
+
+/// Takes the name of an application or a token; a control character in it would break the lists that show it.
+///
+/// # Errors
+/// A text that says the rule.
+pub fn parse_name(name: &str) -> Result<String, String> {
+    if name.chars().count() > MAX_NAME_CHARACTERS || name.chars().any(char::is_control) {
+        return Err(format!("a name has at most {MAX_NAME_CHARACTERS} characters, none of them a control character"));
+    }
+    Ok(name.to_owned())
+}

@@ -7,7 +7,7 @@ use deskledger::embedded_postgres::dev_cluster::{self, Membership};
 use deskledger::storage::migration::{self, MIGRATOR};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
 /// The server of this test process, or the one that `TEST_DATABASE_URL` names.
@@ -84,9 +84,7 @@ impl TestDatabase {
 
     /// The URL of the database, for programs that are started as processes.
     pub fn url(&self) -> String {
-        let socket = self.options.get_socket().expect("the shared server listens on a socket").display().to_string();
-        let user = self.options.get_username();
-        format!("postgres://{user}@localhost:{}/{}?host={socket}", self.options.get_port(), self.name)
+        self.options.to_url_lossy().to_string()
     }
 }
 

@@ -1,0 +1,8 @@
+//! What operators are promised: the program itself, run as a process. A module for each command; names are sentences.
+
+mod applications;
+mod healthcheck;
+mod program;
+mod serve;
+mod settings;
+mod tokens;
