@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::fs::File;
+use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, stdin};
 
 use crate::app::App;
@@ -14,6 +15,7 @@ use crate::cli::import_line::{Line, MessageLine, TicketLine};
 use crate::config::DatabaseSettings;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::chat_message::NewChatMessage;
+use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::deletion::RequestedFrom;
 use crate::domain::ids::{RequestId, TicketId};
 use crate::domain::random;
@@ -22,6 +24,8 @@ use crate::storage::application::Application;
 
 /// How many bytes a line has at most: more than any line that could be taken in.
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
+/// What some programs begin a text with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// How many messages are stored at once.
 const BATCH: usize = 500;
 
@@ -54,6 +58,8 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
         name.push(".rejected");
         name.into()
     });
+    let is_input = |input: &Path| input.canonicalize().ok().is_some_and(|input| rejected.canonicalize().ok() == Some(input));
+    ensure!(!is_input(&arguments.file), "the rejected lines cannot be written to the file that is read: name another one");
     // Opened first: a wrong name should not cost a database start.
     let file = if from_stdin { None } else { Some(open(&arguments.file).await?) };
     let database = Database::open(database, Running::Join).await?;
@@ -71,7 +77,12 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     imported.context("the import stopped; running it again goes on where it stopped")?;
     closed?;
     if lines > 0 {
-        bail!("{lines} lines could not be imported; they are in {}", rejected.display());
+        let what = if lines == 1 {
+            "1 line could not be imported; it is"
+        } else {
+            &format!("{lines} lines could not be imported; they are")
+        };
+        bail!("{what} in {}", rejected.display());
     }
     Ok(())
 }
@@ -92,6 +103,8 @@ fn progress(bytes: u64) -> ProgressBar {
 pub(super) struct Import<'a> {
     app: &'a App,
     caller: Caller,
+    /// When the import began.
+    now: DateTime<Utc>,
     rejected_path: Option<PathBuf>,
     rejected: Option<File>,
     batch: Option<Batch>,
@@ -114,7 +127,7 @@ impl<'a> Import<'a> {
             requested_from: RequestedFrom::PlatformApi,
             requested_by: None,
         };
-        Self { app, caller, rejected_path, rejected: None, batch: None, summary: Summary::default() }
+        Self { app, caller, now: SystemClock.now(), rejected_path, rejected: None, batch: None, summary: Summary::default() }
     }
 
     /// Reads lines to the end. A bad line is told and kept aside; a database that is away ends the import.
@@ -128,6 +141,9 @@ impl<'a> Import<'a> {
                 break;
             }
             number += 1;
+            if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+                line.drain(..BYTE_ORDER_MARK.len());
+            }
             bar.inc(bytes as u64);
             let whole = line.ends_with(b"\n") || (bytes as u64) < MAX_LINE_BYTES;
             let taken = if whole { self.take(&line).await } else { Err(Stop::Line("the line has more than 1 MiB".to_owned())) };
@@ -146,27 +162,31 @@ impl<'a> Import<'a> {
     }
 
     async fn take(&mut self, line: &[u8]) -> Result<(), Stop> {
-        if line.trim_ascii().is_empty() {
+        // Without the line break, which would put the end of an unfinished line into column 0 of the next.
+        let line = line.trim_ascii_end();
+        if line.is_empty() {
             return Ok(());
         }
-        let line: Line = serde_json::from_slice(line).map_err(|error| Stop::Line(error.to_string()))?;
-        match line {
+        match Line::read(line).map_err(Stop::Line)? {
             Line::Ticket(ticket) => self.take_ticket(*ticket).await,
             Line::ChatMessage(message) => self.take_message(*message).await,
         }
     }
 
     async fn take_ticket(&mut self, line: TicketLine) -> Result<(), Stop> {
-        let ticket = line.parse()?;
+        let ticket = line.parse(self.now)?;
         let channel_url = ticket.channel_url.clone().unwrap_or_default();
-        if self.app.find_ticket_by_channel_url(&self.caller, &channel_url).await?.is_some() {
+        if self.find(&channel_url).await?.is_some() {
             self.summary.tickets_known += 1;
             return Ok(());
         }
-        // Two imports of the same channel at once wait for each other at the request id, and the second gets the first one's ticket.
+        // Two imports of the same channel at once wait for each other at the request id, and the second learns of the first one's ticket.
         let request_id = RequestId(uuid::Builder::from_random_bytes(random::derived(&channel_url)).into_uuid());
-        self.app.create_ticket(&self.caller, &ticket, Some(request_id)).await?;
-        self.summary.tickets += 1;
+        match self.app.create_ticket(&self.caller, &ticket, Some(request_id)).await {
+            Ok(_) => self.summary.tickets += 1,
+            Err(Error::RequestIdReused { .. }) if self.find(&channel_url).await?.is_some() => self.summary.tickets_known += 1,
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 
@@ -177,7 +197,7 @@ impl<'a> Import<'a> {
             self.flush().await?;
         }
         if self.batch.is_none() {
-            let ticket_id = self.app.find_ticket_by_channel_url(&self.caller, &channel_url).await?.ok_or_else(|| {
+            let ticket_id = self.find(&channel_url).await?.ok_or_else(|| {
                 Stop::Line(format!("there is no ticket of channel_url {channel_url:?}; its line must come before its messages"))
             })?;
             self.batch = Some(Batch { channel_url, ticket_id, messages: Vec::new() });
@@ -186,6 +206,10 @@ impl<'a> Import<'a> {
             batch.messages.push(message);
         }
         Ok(())
+    }
+
+    async fn find(&self, channel_url: &str) -> Result<Option<TicketId>, Error> {
+        self.app.find_ticket_by_channel_url(&self.caller, channel_url).await
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
@@ -219,7 +243,9 @@ impl<'a> Import<'a> {
         let Some(path) = &self.rejected_path else { return Ok(()) };
         let cannot_write = || format!("cannot write to {}", path.display());
         if self.rejected.is_none() {
-            self.rejected = Some(File::create(path).await.with_context(cannot_write)?);
+            // It holds content: for its owner only.
+            let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).await;
+            self.rejected = Some(options.with_context(cannot_write)?);
         }
         if let Some(file) = &mut self.rejected {
             file.write_all(bytes).await.with_context(cannot_write)?;
@@ -238,7 +264,8 @@ enum Stop {
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         match error {
-            Error::InvalidFields(_) => Self::Line(error.to_string()),
+            // A request id that is taken by a call which made no ticket of this channel: nobody's but the application's own fault.
+            Error::InvalidFields(_) | Error::RequestIdReused { .. } => Self::Line(error.to_string()),
             error => Self::Import(error),
         }
     }

@@ -7,7 +7,7 @@ use crate::domain::violation::{Rule, Violations};
 
 /// An agent: who deletes, or whom a ticket is assigned to. Has an `id` or a `sendbird_id`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Agent {
     /// The agent's numeric id in the desk; 0 for none.
     pub id: i64,

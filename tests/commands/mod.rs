@@ -2,6 +2,8 @@
 
 mod applications;
 mod healthcheck;
+mod import;
+mod import_again;
 mod program;
 mod serve;
 mod settings;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -81,6 +81,7 @@ impl Ended {
 
 /// A process that serves until it is told to stop. It is killed with this value.
 pub struct Service {
+    pub stdin: Option<ChildStdin>,
     child: Child,
     stdout: Lines,
     stderr: Lines,
@@ -94,10 +95,16 @@ impl Service {
     }
 
     pub fn start(command: &mut Command) -> Self {
-        let mut child = start(command.stdin(Stdio::null()));
+        Self::fed(command.stdin(Stdio::null()))
+    }
+
+    /// Starts it with the standard input that the command has; one that is piped is `stdin`.
+    pub fn fed(command: &mut Command) -> Self {
+        let mut child = start(command);
+        let stdin = child.stdin.take();
         let stdout = Lines::of(child.stdout.take().expect("its standard output"));
         let stderr = Lines::of(child.stderr.take().expect("its standard error"));
-        Self { child, stdout, stderr }
+        Self { stdin, child, stdout, stderr }
     }
 
     /// HOST:PORT, once it listens.
