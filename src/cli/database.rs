@@ -91,8 +91,8 @@ impl Database {
 
     /// Brings the schema up to this build.
     pub(super) async fn migrate(&self) -> anyhow::Result<()> {
-        // A migration may take longer than a call.
-        let options = self.options.clone().options([("statement_timeout", "0")]);
+        // A migration may take longer than a call. Its notices, of what is there already, are nothing to an operator.
+        let options = self.options.clone().options([("statement_timeout", "0"), ("client_min_messages", "warning")]);
         let mut connection = sqlx::PgConnection::connect_with(&options).await.context("cannot connect to the database")?;
         migration::run(&mut connection).await.context("cannot migrate the database")?;
         connection.close().await?;

@@ -1,6 +1,7 @@
 //! What operators are promised: the program itself, run as a process. A module for each command; names are sentences.
 
 mod applications;
+mod demo;
 mod healthcheck;
 mod import;
 mod import_again;
