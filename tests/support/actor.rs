@@ -9,6 +9,7 @@ use tonic::{Request, Status};
 use super::pb;
 use pb::chat_message_service_client::ChatMessageServiceClient;
 use pb::deletion_log_service_client::DeletionLogServiceClient;
+use pb::ingest_service_client::IngestServiceClient;
 use pb::ticket_service_client::TicketServiceClient;
 
 /// A channel that sends the actor's token with every call.
@@ -20,6 +21,7 @@ pub struct Actor {
     pub tickets: TicketServiceClient<Line>,
     pub messages: ChatMessageServiceClient<Line>,
     pub logs: DeletionLogServiceClient<Line>,
+    pub ingest: IngestServiceClient<Line>,
     pub token: String,
 }
 
@@ -41,7 +43,8 @@ impl Actor {
         Self {
             tickets: TicketServiceClient::new(line.clone()),
             messages: ChatMessageServiceClient::new(line.clone()).max_decoding_message_size(16 * 1024 * 1024),
-            logs: DeletionLogServiceClient::new(line),
+            logs: DeletionLogServiceClient::new(line.clone()),
+            ingest: IngestServiceClient::new(line),
             token: token.to_owned(),
         }
     }
@@ -111,6 +114,17 @@ impl Actor {
     pub async fn delete(&mut self, ticket_id: i64, id: i64) -> Result<pb::DeleteChatMessageResponse, Status> {
         let request = pb::DeleteChatMessageRequest { ticket_id, id, ..Default::default() };
         Ok(self.messages.delete_chat_message(request).await?.into_inner())
+    }
+
+    /// Sends a conversation message that cannot be stored, and answers the id under which it is kept.
+    pub async fn reject_an_event(&mut self) -> i64 {
+        let message = pb::ConversationMessage { message: "to nobody".to_owned(), ..Default::default() };
+        let request = pb::IngestConversationMessagesRequest { conversation_messages: vec![message], ..Default::default() };
+        let answer = self.ingest.ingest_conversation_messages(request).await.expect("it is taken in").into_inner();
+        match answer.results.into_iter().next().and_then(|result| result.outcome) {
+            Some(pb::ingest_result::Outcome::Rejected(event)) => event.id,
+            other => panic!("a message without a place is rejected: {other:?}"),
+        }
     }
 
     /// The newest 100 entries of the log's default range.

@@ -36,6 +36,8 @@ pub struct Rows {
     pub resting: pb::Ticket,
     /// An open ticket.
     pub open: pb::Ticket,
+    /// The id of an event that was rejected.
+    pub rejected: i64,
 }
 
 impl Rows {
@@ -44,13 +46,14 @@ impl Rows {
         let log = actor.delete(closed.id, messages[0].id).await.expect("it may be deleted").deletion_log.expect("a log entry");
         let resting = actor.closed_ticket_with(1).await.0;
         let open = actor.open_ticket().await;
-        Self { closed, messages, log, resting, open }
+        let rejected = actor.reject_an_event().await;
+        Self { closed, messages, log, resting, open, rejected }
     }
 }
 
 /// The table. Each request may be sent once, in this order.
 pub fn every_method(rows: &Rows) -> Vec<Method> {
-    [tickets(rows), messages(rows), deletions(rows), logs(rows)].into_iter().flatten().collect()
+    [tickets(rows), messages(rows), deletions(rows), logs(rows), ingest(rows)].into_iter().flatten().collect()
 }
 
 fn row(name: &'static str, scope: Scope, request: &impl Message, elsewhere: Elsewhere) -> Method {
@@ -116,5 +119,17 @@ fn logs(rows: &Rows) -> Vec<Method> {
         row("DeletionLogService/ListDeletionLogs", Scope::LogsRead, &list, Elsewhere::Own),
         row("DeletionLogService/GetDeletionLog", Scope::LogsRead, &get, Elsewhere::Refused("DELETION_LOG_NOT_FOUND")),
         row("DeletionLogService/ExportDeletionLogs", Scope::LogsRead, &export, Elsewhere::Own),
+    ]
+}
+
+fn ingest(rows: &Rows) -> Vec<Method> {
+    let message = pb::ConversationMessage { contact_id: 2, message: "hello".to_owned(), ..Default::default() };
+    let take_in = pb::IngestConversationMessagesRequest { conversation_messages: vec![message.clone()], ..Default::default() };
+    let list = pb::ListRejectedEventsRequest::default();
+    let replay = pb::ReplayRejectedEventRequest { id: rows.rejected, conversation_message: Some(message) };
+    vec![
+        row("IngestService/IngestConversationMessages", Scope::MessagesWrite, &take_in, Elsewhere::Own),
+        row("IngestService/ListRejectedEvents", Scope::MessagesRead, &list, Elsewhere::Own),
+        row("IngestService/ReplayRejectedEvent", Scope::MessagesWrite, &replay, Elsewhere::Refused("REJECTED_EVENT_NOT_FOUND")),
     ]
 }

@@ -11,7 +11,7 @@ pub mod ticket;
 pub mod world;
 
 pub use actor::Actor;
-pub use refusal::{Refusal, refusal};
+pub use refusal::refusal;
 pub use world::World;
 
 /// The generated types, under a short name.
