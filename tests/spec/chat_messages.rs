@@ -129,7 +129,7 @@ async fn a_create_time_is_cut_to_microseconds_and_is_now_where_none_is_given() {
         assert_eq!(create(&mut actor, ticket.id, message).await.expect("a time in range").create_time, expected);
     }
     let refused =
-        [(first - 1, 999_999_999), (last + 1, 0), (0, 1_000_000_000), (0, -1), (i64::MIN, 0), (i64::MAX, 0), (0, i32::MIN)];
+        [(first - 1, 999_999_999), (last + 1, 0), (59, 1_000_000_000), (0, -1), (i64::MIN, 0), (i64::MAX, 0), (0, i32::MIN)];
     for (seconds, nanos) in refused {
         let message = pb::ChatMessage { create_time: time(seconds, nanos), ..customer_message("hello") };
         let refused = refusal(&create(&mut actor, ticket.id, message).await.expect_err("no time in range"));

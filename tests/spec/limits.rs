@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use deskledger::config::ServerSettings;
 use futures_util::future::join_all;
 use http::StatusCode;
 use prost::Message;
 use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout as timeout_after;
 use tonic::Code;
 
+use crate::support::database::TestDatabase;
 use crate::support::raw_line::{RawLine, frame};
+use crate::support::world::default_settings;
 use crate::support::{World, pb, refusal};
 
 /// A request of exactly so many bytes: what it lacks is a field that no method knows.
@@ -97,7 +101,9 @@ async fn a_connection_has_128_streams_at_a_time_and_more_calls_wait_for_their_tu
 
 #[tokio::test]
 async fn a_call_ends_at_its_callers_deadline() {
-    let world = World::new().await;
+    // The service's own limit is far off, so that it cannot stand in for the caller's.
+    let settings = ServerSettings { request_timeout_seconds: 600, ..default_settings() };
+    let world = World::on(TestDatabase::create().await, settings).await;
     let mut actor = world.actor().await;
     let mut line = RawLine::new(&world, &actor.token).await;
     let ticket = actor.open_ticket().await;
@@ -107,7 +113,8 @@ async fn a_call_ends_at_its_callers_deadline() {
     let body = frame(&pb::CloseTicketRequest { id: ticket.id, ..Default::default() }.encode_to_vec());
     for timeout in ["0n", "1n", "99999999n", "1u", "20m", "0S", "0H"] {
         let headers = [("grpc-timeout", timeout)];
-        let answer = line.call("TicketService/CloseTicket", &headers, body.clone()).await;
+        let call = line.call("TicketService/CloseTicket", &headers, body.clone());
+        let answer = timeout_after(Duration::from_secs(30), call).await.expect("the deadline ends the call");
         let refused = refusal(answer.status());
         assert_eq!((refused.code, refused.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"), "{timeout}");
         assert_eq!(refused.metadata["legacy_code"], "desk500500");
@@ -126,9 +133,8 @@ async fn a_call_ends_at_its_callers_deadline() {
 
 #[tokio::test]
 async fn a_call_ends_at_the_services_own_limit() {
-    let mut settings = crate::support::world::default_settings();
-    settings.request_timeout_seconds = 1;
-    let world = World::on(crate::support::database::TestDatabase::create().await, settings).await;
+    let settings = ServerSettings { request_timeout_seconds: 1, ..default_settings() };
+    let world = World::on(TestDatabase::create().await, settings).await;
     let mut actor = world.actor().await;
     let ticket = actor.open_ticket().await;
     let mut other = world.database.connect().await;

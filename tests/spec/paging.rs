@@ -111,6 +111,7 @@ async fn a_walk_by_tokens_meets_every_message_once_while_others_delete_and_send(
         let page = page(&mut actor, request.clone()).await.expect("the page is answered");
         assert_eq!(page.total_size, total);
         met.extend(numbers(&page));
+        assert!(met.len() <= 12, "the walk ends");
         if page.next_page_token.is_empty() {
             break;
         }
@@ -146,6 +147,7 @@ async fn a_walk_by_tokens_meets_every_ticket_once() {
             assert_eq!(page.total_size, 4);
             assert!(!page.tickets.is_empty(), "no page is empty but that of an empty list");
             met.extend(page.tickets.iter().map(|ticket| ticket.id));
+            assert!(met.len() <= 4, "the walk ends");
             if page.next_page_token.is_empty() {
                 break;
             }
@@ -176,6 +178,7 @@ async fn a_walk_by_tokens_meets_every_deletion_of_one_instant_once_and_keeps_its
             let page = actor.logs.list_deletion_logs(request.clone()).await.expect("the page is answered").into_inner();
             assert_eq!(page.total_size, 6);
             met.extend(page.deletion_logs);
+            assert!(met.len() <= 6, "the walk ends");
             if page.next_page_token.is_empty() {
                 break;
             }
@@ -222,6 +225,7 @@ async fn a_page_ends_where_it_would_exceed_three_mebibytes_and_the_walk_goes_on(
         assert!(page.encoded_len() <= 3 * 1024 * 1024, "{} bytes", page.encoded_len());
         pages += 1;
         met.extend(numbers(&page));
+        assert!(met.len() <= 510, "the walk ends");
         if page.next_page_token.is_empty() {
             break;
         }
