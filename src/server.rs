@@ -60,11 +60,14 @@ pub async fn serve(
 
 /// Both doors behind their guards, in one router.
 fn doors(app: Arc<App>, health: HealthReporter, settings: &ServerSettings) -> std::io::Result<Router> {
-    let guard = |refuse| Guard { limit: settings.request_timeout(), refuse };
-    let mut router = grpc::router(app.clone(), health).layer(from_fn_with_state(guard(grpc::error_response), guarded));
+    let guard = |refuse| {
+        let guard = Guard { limit: settings.request_timeout(), refuse };
+        move |services: Router| services.layer(from_fn_with_state(guard, guarded))
+    };
+    let mut router = grpc::router(app.clone(), health, guard(grpc::error_response));
     if !settings.no_rest {
         let rest = rest::router(app, settings.trust_forwarded, settings.webhook_window());
-        router = router.merge(rest.layer(from_fn_with_state(guard(rest::error_response), guarded)));
+        router = router.merge(guard(rest::error_response)(rest));
     }
     let router = router.fallback(unknown);
     let router = if settings.cors_origins.is_empty() { router } else { router.layer(cors(&settings.cors_origins)?) };

@@ -52,11 +52,12 @@ struct Door {
     app: Arc<App>,
 }
 
-/// Puts the services together: ours behind authentication, health and reflection in front of it.
+/// Puts the services together: ours behind authentication, health and reflection in front of it, all behind `guard`. What the guard refuses
+/// passes the gRPC-Web layer like any other answer, and so is told in the form of its request.
 ///
 /// # Panics
 /// When the descriptor set of this build cannot be read, which a test would show.
-pub fn router(app: Arc<App>, health: HealthReporter) -> Router {
+pub fn router(app: Arc<App>, health: HealthReporter, guard: impl FnOnce(Router) -> Router) -> Router {
     let door = Door { app: app.clone() };
     let tickets = proto::ticket_service_server::TicketServiceServer::new(door.clone());
     let messages = proto::chat_message_service_server::ChatMessageServiceServer::new(door.clone());
@@ -86,10 +87,11 @@ pub fn router(app: Arc<App>, health: HealthReporter) -> Router {
     };
     let reflection_v1 = reflection().build_v1().expect("the descriptor set of this build is sound");
     let reflection_v1alpha = reflection().build_v1alpha().expect("the descriptor set of this build is sound");
-    ours.route_service(&path(&health), health)
+    let services = ours
+        .route_service(&path(&health), health)
         .route_service(&path(&reflection_v1), reflection_v1)
-        .route_service(&path(&reflection_v1alpha), reflection_v1alpha)
-        .layer(tonic_web::GrpcWebLayer::new())
+        .route_service(&path(&reflection_v1alpha), reflection_v1alpha);
+    guard(services).layer(tonic_web::GrpcWebLayer::new())
 }
 
 /// An error as this door's clients know it.

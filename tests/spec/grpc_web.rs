@@ -17,7 +17,7 @@ async fn a_unary_call_over_http_1_answers_its_message_and_then_the_status() {
     let mut actor = world.actor().await;
     let ticket = actor.open_ticket().await;
     for form in FORMS {
-        let answer = post(&world, form, Some(&actor.token), &pb::GetTicketRequest { id: ticket.id }).await;
+        let answer = post(&world, form, &credential(Some(&actor.token)), &pb::GetTicketRequest { id: ticket.id }).await;
 
         assert_eq!(answer.status, "HTTP/1.1 200 OK");
         assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with(form)), "{:?}", answer.headers);
@@ -35,7 +35,7 @@ async fn a_refusal_over_http_1_says_its_status_and_its_details() {
         for (token, request, code) in
             [(Some(actor.token.as_str()), 404, "5"), (Some(actor.token.as_str()), 0, "3"), (None, 404, "16")]
         {
-            let answer = post(&world, form, token, &pb::GetTicketRequest { id: request }).await;
+            let answer = post(&world, form, &credential(token), &pb::GetTicketRequest { id: request }).await;
 
             assert_eq!(answer.status, "HTTP/1.1 200 OK");
             assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with(form)), "{:?}", answer.headers);
@@ -43,6 +43,22 @@ async fn a_refusal_over_http_1_says_its_status_and_its_details() {
             assert_eq!(answer.grpc_status().as_deref(), Some(code), "{form}");
             assert!(answer.trailer("grpc-status-details-bin").is_some(), "{form}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_call_over_its_deadline_is_told_in_the_form_of_its_request() {
+    let world = World::new().await;
+    let actor = world.actor().await;
+    // While the table is locked the call cannot end in time.
+    let mut lock = world.database.connect().await;
+    sqlx::raw_sql("begin; lock table tickets").execute(&mut lock).await.expect("the lock");
+    for form in FORMS {
+        let headers = format!("{}grpc-timeout: 10m\r\n", credential(Some(&actor.token)));
+        let answer = post(&world, form, &headers, &pb::GetTicketRequest { id: 1 }).await;
+
+        assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with(form)), "{:?}", answer.headers);
+        assert_eq!(answer.grpc_status().as_deref(), Some("4"), "{form}");
     }
 }
 
@@ -87,18 +103,21 @@ impl Answer {
     }
 }
 
-/// Calls `GetTicket` by hand: no client of ours speaks gRPC-Web.
-async fn post(world: &World, form: &str, token: Option<&str>, request: &pb::GetTicketRequest) -> Answer {
+fn credential(token: Option<&str>) -> String {
+    token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default()
+}
+
+/// Calls `GetTicket` by hand: no client of ours speaks gRPC-Web. Each header ends its line.
+async fn post(world: &World, form: &str, headers: &str, request: &pb::GetTicketRequest) -> Answer {
     let message = request.encode_to_vec();
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).expect("a short message").to_be_bytes());
     frame.extend(message);
     let is_text = form.ends_with("-text");
     let body = if is_text { STANDARD.encode(&frame).into_bytes() } else { frame };
-    let credential = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     let head = format!(
         "POST /deskledger.v1.TicketService/GetTicket HTTP/1.1\r\nhost: {}\r\ncontent-type: {form}\r\naccept: {form}\r\n\
-         {credential}content-length: {}\r\nconnection: close\r\n\r\n",
+         {headers}content-length: {}\r\nconnection: close\r\n\r\n",
         world.address,
         body.len()
     );
