@@ -51,7 +51,7 @@ async fn every_method_refuses_every_other_scope_before_it_looks_at_anything() {
     for method in every_method(&rows) {
         let others: Vec<Scope> = Scope::ALL.into_iter().filter(|scope| *scope != method.scope).collect();
         let token = world.actor_with("acme", &others).await.token;
-        // A good request, one that lacks everything, and one that is too large a batch are told the same.
+        // A good request, one that lacks everything and one of impossible numbers are told the same.
         for request in [method.request.clone(), Vec::new(), negative_ids(&method)] {
             let refused = refusal(&ask(&channel, &method, Some(&token), request).await.expect_err(method.name));
             assert_eq!((refused.code, refused.reason.as_str()), (Code::PermissionDenied, "SCOPE_MISSING"), "{}", method.name);

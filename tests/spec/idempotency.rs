@@ -1,6 +1,8 @@
 //! Repeating a mutating call: its `request_id` gives the first answer again, and one effect.
 
 use chrono::TimeDelta;
+use deskledger::app::NewToken;
+use deskledger::domain::agent::Agent;
 use prost::Message;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -8,7 +10,8 @@ use tonic::{Code, Status};
 use crate::support::actor::customer_message;
 use crate::support::methods::Rows;
 use crate::support::raw::call;
-use crate::support::{World, pb, refusal};
+use crate::support::world::plain_token;
+use crate::support::{Actor, World, pb, refusal};
 
 /// A mutating method with two different requests, both good once.
 struct Write {
@@ -177,6 +180,23 @@ async fn repeating_the_creation_of_a_deleted_message_answers_its_tombstone() {
     let again = actor.messages.create_chat_message(request).await.expect("it is known").into_inner();
 
     assert_eq!(again.chat_message, Some(tombstone));
+}
+
+#[tokio::test]
+async fn repeating_a_deletion_gives_the_first_answer_whatever_has_happened_since_and_whoever_asks() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(1).await;
+    let request =
+        pb::DeleteChatMessageRequest { ticket_id: ticket.id, id: messages[0].id, request_id: id_of(0), ..Default::default() };
+    let first = actor.messages.delete_chat_message(request.clone()).await.expect("it may be deleted").into_inner();
+    actor.reopen(ticket.id).await;
+    let agent = Agent { id: 3, ..Default::default() };
+    let token = world.token("acme", NewToken { requested_by: Some(agent), ..plain_token() }).await;
+
+    let again = Actor::new(world.channel().await, &token).messages.delete_chat_message(request).await.expect("it is known");
+
+    assert_eq!(again.into_inner(), first);
 }
 
 /// A world with rows, and a caller of it.
