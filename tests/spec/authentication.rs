@@ -80,7 +80,7 @@ async fn every_bad_token_gets_one_and_the_same_answer_which_does_not_repeat_it()
         assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "CREDENTIALS_INVALID"), "{value}");
         assert_eq!(
             (refused.message.as_str(), refused.metadata["legacy_code"].as_str()),
-            ("The token is not valid.", "deskp401100")
+            ("A valid token is required: authorization: Bearer <token>, or sendbirddeskapitoken: <token>.", "deskp401100")
         );
         answers.push((status.message().to_owned(), status.details().to_vec()));
     }

@@ -77,7 +77,9 @@ const ROWS: &str = "
         reason_detail, token_id, content_digest, content_salt
     )
     values (1, 1, 21, 12, 2, 'ada', 'CUSTOMER', now(), now(), 'DASHBOARD', '', 't', sha256(''), sha256(''));
-    insert into requests (application_key, request_id, digest, create_time) values (1, gen_random_uuid(), sha256(''), now());";
+    insert into requests (application_key, request_id, digest, create_time) values (1, gen_random_uuid(), sha256(''), now());
+    insert into webhook_keys (key, application_key, secret, name, create_time) values ('k', 1, 's', '', now());
+    insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');";
 
 /// What is tried, and the constraint that refuses it.
 const REFUSED: &[(&str, &str)] = &[
@@ -131,6 +133,14 @@ const REFUSED: &[(&str, &str)] = &[
     ("update deletion_logs set content_salt = 'short'", "deletion_logs_content_digest_check"),
     ("insert into requests select * from requests", "requests_pkey"),
     ("update requests set digest = 'short'", "requests_digest_check"),
+    ("insert into webhook_keys select * from webhook_keys", "webhook_keys_pkey"),
+    ("update webhook_keys set application_key = 99", "webhook_keys_application_key_fkey"),
+    ("insert into rejected_events select * from rejected_events", "rejected_events_pkey"),
+    (
+        "insert into rejected_events select application_key, id + 1, digest, receive_time, cause, event from rejected_events",
+        "rejected_events_digest_key",
+    ),
+    ("update rejected_events set digest = 'short'", "rejected_events_digest_check"),
 ];
 
 #[tokio::test]

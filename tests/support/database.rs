@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use deskledger::domain::random;
 use deskledger::embedded_postgres::dev_cluster::{self, Membership};
 use deskledger::storage::migration::{self, MIGRATOR};
 use sha2::{Digest, Sha256};
@@ -11,6 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
 /// The server of this test process, or the one that `TEST_DATABASE_URL` names.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the service")]
 fn server() -> PgConnectOptions {
     static MEMBERSHIP: OnceLock<Option<Membership>> = OnceLock::new();
     if let Ok(url) = std::env::var("TEST_DATABASE_URL") {
@@ -109,8 +111,7 @@ async fn make_template(server: PgConnectOptions) -> String {
     for migration in MIGRATOR.iter() {
         digest.update(&migration.checksum);
     }
-    let digest: String = digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let name = format!("template_{digest}");
+    let name = format!("template_{}", random::digits(&digest.finalize()[..8]));
     let mut connection = PgConnection::connect_with(&server).await.expect("the shared server answers");
     // Other test processes make the same template: one at a time.
     sqlx::query("select pg_advisory_lock(7331)").execute(&mut connection).await.expect("a lock");
@@ -138,7 +139,7 @@ async fn execute(server: &PgConnectOptions, statement: &str) {
 }
 
 fn unique_name() -> String {
-    format!("test_{}", uuid::Uuid::new_v4().simple())
+    format!("test_{}", random::hex::<16>())
 }
 
 impl TestDatabase {
