@@ -15,7 +15,7 @@ use tonic_types::StatusExt;
 
 use super::invariants::assert_sound;
 use super::proxy::Proxy;
-use super::{HeldTicket, outcome, until, watch_health};
+use super::{HeldTicket, PATIENCE, outcome, until, watch_health};
 use crate::support::actor::customer_message;
 use crate::support::database::TestDatabase;
 use crate::support::world::default_settings;
@@ -74,9 +74,12 @@ async fn when_every_connection_is_killed_under_load_calls_say_unavailable_and_th
     let kill =
         "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
     for round in 1..=5 {
-        while stored.load(Ordering::SeqCst) < round * CALLERS * MESSAGES / 6 {
-            tokio::task::yield_now().await;
-        }
+        let progress = async {
+            while stored.load(Ordering::SeqCst) < round * CALLERS * MESSAGES / 6 {
+                tokio::task::yield_now().await
+            }
+        };
+        tokio::time::timeout(PATIENCE, progress).await.expect("the callers go on");
         sqlx::query(kill).execute(&mut killer).await.expect("they are killed");
     }
 
