@@ -76,7 +76,7 @@ async fn when_every_connection_is_killed_under_load_calls_say_unavailable_and_th
     for round in 1..=5 {
         let progress = async {
             while stored.load(Ordering::SeqCst) < round * CALLERS * MESSAGES / 6 {
-                tokio::task::yield_now().await
+                tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(PATIENCE, progress).await.expect("the callers go on");
