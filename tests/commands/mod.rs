@@ -2,6 +2,7 @@
 
 mod applications;
 mod demo;
+mod documents;
 mod healthcheck;
 mod import;
 mod import_again;

@@ -7,7 +7,7 @@ use deskledger::cli::Cli;
 use crate::commands::program::{deskledger, run};
 
 /// The settings of the commands that serve or ask a service; what other commands take are arguments of one action.
-fn settings() -> Vec<(&'static str, Arg)> {
+pub fn settings() -> Vec<(&'static str, Arg)> {
     let cli = Cli::command();
     let commands = ["serve", "demo", "healthcheck"];
     let of = |name: &'static str| {
@@ -39,8 +39,14 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
         ("--token-cache-seconds", 0, 60),
         ("--request-id-retention-days", 1, 365),
     ];
+    let help = |flag: &str| {
+        let settings = settings();
+        let found = settings.iter().find(|(_, argument)| Some(argument.get_long().unwrap_or_default()) == flag.strip_prefix("--"));
+        found.expect("the setting").1.get_help().expect("its text").to_string()
+    };
     let serve = |flag: &str, value: i64| Cli::try_parse_from(["deskledger", "serve", &format!("{flag}={value}")]);
     for (flag, min, max) in rows {
+        assert!(help(flag).contains(&format!(", {min} to {max}")), "{flag} says its range: {}", help(flag));
         for good in [min, max] {
             assert!(serve(flag, good).is_ok(), "{flag}={good}");
         }
