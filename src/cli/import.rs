@@ -1,5 +1,6 @@
 //! `deskledger import`: reads JSON lines, stores the good ones, keeps the bad ones in a side file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -26,8 +27,10 @@ use crate::storage::application::Application;
 const MAX_LINE_BYTES: u64 = 1024 * 1024;
 /// What some programs begin a text with.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-/// How many messages are stored at once.
+/// How many messages of a ticket are stored at once.
 const BATCH: usize = 500;
+/// How many bytes of lines are read before all that waits is stored.
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -107,13 +110,15 @@ pub(super) struct Import<'a> {
     now: DateTime<Utc>,
     rejected_path: Option<PathBuf>,
     rejected: Option<File>,
-    batch: Option<Batch>,
+    /// What was read and is not stored yet, by channel: exports by time go from ticket to ticket with every line.
+    waiting: BTreeMap<String, Batch>,
+    /// How many bytes of lines have been read since nothing waited.
+    waiting_bytes: usize,
     pub(super) summary: Summary,
 }
 
-/// Consecutive messages of one ticket.
+/// Messages of one ticket, in their order.
 struct Batch {
-    channel_url: String,
     ticket_id: TicketId,
     messages: Vec<NewChatMessage>,
 }
@@ -127,7 +132,16 @@ impl<'a> Import<'a> {
             requested_from: RequestedFrom::PlatformApi,
             requested_by: None,
         };
-        Self { app, caller, now: SystemClock.now(), rejected_path, rejected: None, batch: None, summary: Summary::default() }
+        Self {
+            app,
+            caller,
+            now: SystemClock.now(),
+            rejected_path,
+            rejected: None,
+            waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            summary: Summary::default(),
+        }
     }
 
     /// Reads lines to the end. A bad line is told and kept aside; a database that is away ends the import.
@@ -167,9 +181,10 @@ impl<'a> Import<'a> {
         if line.is_empty() {
             return Ok(());
         }
+        let bytes = line.len();
         match Line::read(line).map_err(Stop::Line)? {
             Line::Ticket(ticket) => self.take_ticket(*ticket).await,
-            Line::ChatMessage(message) => self.take_message(*message).await,
+            Line::ChatMessage(message) => self.take_message(*message, bytes).await,
         }
     }
 
@@ -190,20 +205,25 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    async fn take_message(&mut self, line: MessageLine) -> Result<(), Stop> {
+    async fn take_message(&mut self, line: MessageLine, bytes: usize) -> Result<(), Stop> {
         let channel_url = line.channel_url.clone();
         let message = line.parse()?;
-        if self.batch.as_ref().is_some_and(|batch| batch.channel_url != channel_url || batch.messages.len() >= BATCH) {
-            self.flush().await?;
-        }
-        if self.batch.is_none() {
+        if !self.waiting.contains_key(&channel_url) {
             let ticket_id = self.find(&channel_url).await?.ok_or_else(|| {
                 Stop::Line(format!("there is no ticket of channel_url {channel_url:?}; its line must come before its messages"))
             })?;
-            self.batch = Some(Batch { channel_url, ticket_id, messages: Vec::new() });
+            self.waiting.insert(channel_url.clone(), Batch { ticket_id, messages: Vec::new() });
         }
-        if let Some(batch) = &mut self.batch {
-            batch.messages.push(message);
+        let Some(batch) = self.waiting.get_mut(&channel_url) else { return Ok(()) };
+        batch.messages.push(message);
+        self.waiting_bytes += bytes;
+        if batch.messages.len() >= BATCH {
+            let full = std::mem::take(&mut batch.messages);
+            let ticket_id = batch.ticket_id;
+            self.store(ticket_id, full).await?;
+        }
+        if self.waiting_bytes >= WAITING_BYTES {
+            self.flush().await?;
         }
         Ok(())
     }
@@ -212,8 +232,18 @@ impl<'a> Import<'a> {
         self.app.find_ticket_by_channel_url(&self.caller, channel_url).await
     }
 
+    /// Stores all that waits.
     async fn flush(&mut self) -> Result<(), Error> {
-        let Some(Batch { ticket_id, messages, .. }) = self.batch.take() else { return Ok(()) };
+        self.waiting_bytes = 0;
+        for Batch { ticket_id, messages } in std::mem::take(&mut self.waiting).into_values() {
+            if !messages.is_empty() {
+                self.store(ticket_id, messages).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self, ticket_id: TicketId, messages: Vec<NewChatMessage>) -> Result<(), Error> {
         let stored = self.app.create_chat_messages(&self.caller, ticket_id, messages, None).await?;
         let known = stored.iter().filter(|stored| stored.duplicate).count() as u64;
         self.summary.messages_known += known;

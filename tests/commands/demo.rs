@@ -52,7 +52,7 @@ impl Demo {
 }
 
 /// Runs a line in a shell that finds grpcurl.
-#[expect(clippy::disallowed_methods, reason = "where programs are is no setting of the service")]
+#[expect(clippy::disallowed_methods, reason = "PATH is no setting of ours")]
 fn shell(line: &str) -> Ended {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin");

@@ -48,6 +48,18 @@ async fn an_import_run_again_stores_nothing_new() {
 }
 
 #[tokio::test]
+async fn a_file_ordered_by_time_keeps_the_order_within_each_ticket() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let (one, two) = (conversation("c1", 600), conversation("c2", 600));
+    let in_turn: Vec<String> = one.into_iter().zip(two).flat_map(|(one, two)| [one, two]).collect();
+
+    import(&world, &File::of(in_turn.join("\n").as_bytes()).path()).good();
+
+    assert_complete(&mut actor, &["c1", "c2"], 600).await;
+}
+
+#[tokio::test]
 async fn an_import_that_was_killed_goes_on_when_it_is_run_again() {
     let world = World::new().await;
     let mut actor = world.actor().await;
