@@ -8,19 +8,15 @@ use crate::app::App;
 use crate::app::append::Batch;
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
-use crate::app::ticket::next_of;
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
 use crate::domain::ids::{ChatMessageId, MessageId, RequestId, TicketId};
-use crate::domain::page::{Binding, Page, PageRequest};
+use crate::domain::page::{Binding, PAGE_BYTES, Page, PageRequest, cut_to, keep_within};
 use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::storage;
 use crate::storage::chat_message::ExportPosition;
 use crate::storage::request::Effect;
-
-/// How many bytes a page or a part of an export has at most.
-pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// A page of a ticket's messages.
 #[derive(Debug)]
@@ -147,7 +143,7 @@ impl App {
         let listed = storage::chat_message::list(&mut connection, caller.application, ticket_id, after, page.size).await?;
         let storage::chat_message::Listed { messages: mut items, message_count, version } =
             listed.ok_or(Error::TicketNotFound { ticket_id })?;
-        keep_within(&mut items, max_bytes);
+        keep_within(&mut items, max_bytes, ChatMessage::answer_bytes);
         let next = items.last().map(|last| last.message_id.0).filter(|last| *last < message_count);
         let page = Page { items, next_page_token: next.map(|last| binding.token([last])), total_size: message_count };
         Ok(MessagePage { page, version })
@@ -173,7 +169,8 @@ impl App {
         let total_size = storage::application_message::count(&mut connection, application, filter).await?;
         let asked = page.size + 1; // one more tells whether there is a next page
         let mut items = storage::application_message::list(&mut connection, application, filter, after, page.skip, asked).await?;
-        let next_page_token = next_of(&mut items, page.size).map(|last| binding.token([last.id.0]));
+        let more = cut_to(&mut items, page.size);
+        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
         Ok(Page { items, next_page_token, total_size })
     }
 
@@ -203,21 +200,9 @@ impl App {
             let after = ExportPosition { ticket_id: TicketId(after_ticket), message_id: MessageId(after_message) };
             storage::chat_message::export(&mut connection, application, after, MAX_PAGE_SIZE).await?
         };
-        keep_within(&mut messages, PAGE_BYTES);
+        keep_within(&mut messages, PAGE_BYTES, ChatMessage::answer_bytes);
         let resume_token = messages.last().map(|last| binding.token([last.ticket_id.0, last.message_id.0]));
         Ok(resume_token.map(|resume_token| ExportPart { messages, resume_token }))
-    }
-}
-
-/// Cuts a page where it passes `max_bytes`; the first message always stays.
-fn keep_within(messages: &mut Vec<ChatMessage>, max_bytes: usize) {
-    let mut bytes = 0;
-    let over = messages.iter().position(|message| {
-        bytes += message.answer_bytes();
-        bytes > max_bytes
-    });
-    if let Some(at) = over {
-        messages.truncate(at.max(1));
     }
 }
 

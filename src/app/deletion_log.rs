@@ -3,11 +3,10 @@
 use chrono::{DateTime, Datelike, NaiveDate};
 
 use crate::app::App;
-use crate::app::ticket::next_of;
 use crate::domain::caller::Caller;
 use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Position};
 use crate::domain::ids::{DeletionLogId, TicketId};
-use crate::domain::page::{Binding, Page, PageRequest};
+use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
 use crate::storage;
 
@@ -51,7 +50,8 @@ impl App {
         let asked = page.size + 1; // one more tells whether there is a next page
         let mut items =
             storage::deletion_log::list(&mut connection, caller.application, filter, range, after, page.skip, asked).await?;
-        let next_page_token = next_of(&mut items, page.size).map(|last| token_after(binding, range, last));
+        let more = cut_to(&mut items, page.size);
+        let next_page_token = items.last().filter(|_| more).map(|last| token_after(binding, range, last));
         Ok(Page { items, next_page_token, total_size })
     }
 

@@ -12,14 +12,13 @@ use crate::app::App;
 use crate::app::append::Batch;
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
-use crate::app::ticket::next_of;
 use crate::domain::agent::Agent;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::chat_message::{ChatMessage, Stored};
 use crate::domain::conversation_message::{ConversationMessage, Incoming, Place};
 use crate::domain::deletion::{Order, RequestedFrom};
 use crate::domain::ids::{ChatMessageId, TicketId};
-use crate::domain::page::{Binding, Page, PageRequest};
+use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::domain::random;
 use crate::domain::violation::FieldViolation;
 use crate::error::Error;
@@ -207,7 +206,8 @@ impl App {
         let mut connection = self.connection().await?;
         let asked = page.size + 1; // one more tells whether there is a next page
         let mut items = storage::rejected_event::list(&mut connection, caller.application, after, asked).await?;
-        let next_page_token = next_of(&mut items, page.size).map(|last| binding.token([last.id]));
+        let more = cut_to(&mut items, page.size);
+        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id]));
         Ok(Page { total_size: 0, items, next_page_token })
     }
 

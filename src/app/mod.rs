@@ -17,9 +17,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres};
 
-pub use crate::app::chat_message::{ExportPart, MessagePage, PAGE_BYTES};
+pub use crate::app::chat_message::{ExportPart, MessagePage};
 pub use crate::app::deletion::Deleted;
 pub use crate::app::deletion_log::LogExportPart;
 pub use crate::app::ingest::{Event, Outcome, RejectedEvent};
@@ -32,6 +33,8 @@ use crate::storage::{self, from_sqlx};
 pub struct App {
     pool: PgPool,
     clock: Arc<dyn Clock>,
+    /// One connection for readiness alone: a busy service is not one that cannot serve.
+    probe: PgPool,
     tokens: token::Cache,
 }
 
@@ -42,7 +45,9 @@ impl App {
     /// Makes the use cases over a pool. A token is looked up again when `token_cache_ttl` has passed: so long a revoked one lives on.
     #[must_use]
     pub fn new(pool: PgPool, clock: Arc<dyn Clock>, token_cache_ttl: Duration) -> Self {
-        Self { pool, clock, tokens: token::cache(token_cache_ttl) }
+        let options = PgConnectOptions::clone(&pool.connect_options());
+        let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        Self { pool, clock, probe, tokens: token::cache(token_cache_ttl) }
     }
 
     /// Whether calls can be served: the database is reachable and has every migration of this build.
@@ -50,7 +55,7 @@ impl App {
     /// # Errors
     /// When the database is away.
     pub async fn is_ready(&self) -> Result<bool, Error> {
-        storage::migration::is_current(&mut *self.connection().await?).await
+        storage::migration::is_current(&mut *self.probe.acquire().await.map_err(from_sqlx)?).await
     }
 
     /// Forgets request ids that were first used longer than `retention` ago, and says how many.

@@ -9,7 +9,7 @@ use crate::app::retry::Retry;
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::NewChatMessage;
 use crate::domain::ids::{RequestId, TicketId};
-use crate::domain::page::{Binding, Page, PageRequest};
+use crate::domain::page::{Binding, Page, PageRequest, cut_to, keep_within};
 use crate::domain::request::RequestKey;
 use crate::domain::ticket::{Closing, DEFAULT_CLOSE_STATUS, NewTicket, Ticket, TicketChange, TicketFilter, TicketStatus};
 use crate::error::Error;
@@ -68,11 +68,17 @@ impl App {
         storage::ticket::find_by_channel_url(&mut *self.connection().await?, caller.application, channel_url).await
     }
 
-    /// Lists tickets ascending by id.
+    /// Lists tickets ascending by id. A page ends early where it passes `max_bytes`.
     ///
     /// # Errors
     /// [`Error::PageTokenInvalid`]; when the database is away.
-    pub async fn list_tickets(&self, caller: &Caller, filter: &TicketFilter, page: &PageRequest) -> Result<Page<Ticket>, Error> {
+    pub async fn list_tickets(
+        &self,
+        caller: &Caller,
+        filter: &TicketFilter,
+        page: &PageRequest,
+        max_bytes: usize,
+    ) -> Result<Page<Ticket>, Error> {
         let binding = Binding::new(caller.application, "ListTickets", filter);
         let [after] = match &page.token {
             Some(token) => binding.position("page_token", token)?,
@@ -83,7 +89,8 @@ impl App {
         let asked = page.size + 1; // one more tells whether there is a next page
         let mut items =
             storage::ticket::list(&mut connection, caller.application, filter, TicketId(after), page.skip, asked).await?;
-        let next_page_token = next_of(&mut items, page.size).map(|last| binding.token([last.id.0]));
+        let more = cut_to(&mut items, page.size) | keep_within(&mut items, max_bytes, Ticket::answer_bytes);
+        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
         Ok(Page { items, next_page_token, total_size })
     }
 
@@ -190,14 +197,6 @@ impl App {
         write.commit(&effect_on(id)).await?;
         Ok(changed)
     }
-}
-
-/// Cuts the item off that was read only to see whether there is one, and answers the last of the page when there was.
-pub(super) fn next_of<T>(items: &mut Vec<T>, size: i64) -> Option<&T> {
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let more = items.len() > size;
-    items.truncate(size);
-    items.last().filter(|_| more)
 }
 
 async fn find(connection: &mut PgConnection, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {

@@ -6,7 +6,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, NewToken, PAGE_BYTES};
+use crate::app::{App, NewToken};
 use crate::cli::database::{Database, Running};
 use crate::cli::import::Import;
 use crate::cli::serve;
@@ -16,7 +16,7 @@ use crate::domain::chat_message::{ChatMessage, ChatMessageDraft, MAX_PAGE_SIZE, 
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::deletion::RequestedFrom;
 use crate::domain::ids::{ChatMessageId, TicketId};
-use crate::domain::page::PageRequest;
+use crate::domain::page::{PAGE_BYTES, PageRequest};
 use crate::domain::violation::Violations;
 use crate::storage::application::Application;
 

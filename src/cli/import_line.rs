@@ -176,6 +176,10 @@ impl TicketLine {
         if !closed && self.close_time.is_some() {
             violations.add("ticket.close_time", Rule::Excludes { other: "a status other than CLOSED" });
         }
+        if self.close_time.is_some_and(|time| time > now) {
+            // Deletions are dated no earlier than the close that allows them: they would lie in the future too.
+            violations.add("ticket.close_time", Rule::Past);
+        }
         let times = [("create_time", self.create_time), ("close_time", self.close_time)];
         for (field, time) in times.into_iter().filter_map(|(field, time)| Some((field, time?))) {
             violations.check(text::time(&format!("ticket.{field}"), time));

@@ -34,6 +34,31 @@ pub struct PageRequest {
     pub token: Option<String>,
 }
 
+/// How many bytes a page or a part of an export has at most, but for a first item that alone has more: clients take 4 MiB by default.
+pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// Cuts the item off that was read only to see whether there is one; says whether there was.
+pub fn cut_to<T>(items: &mut Vec<T>, size: i64) -> bool {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let more = items.len() > size;
+    items.truncate(size);
+    more
+}
+
+/// Cuts a page where its items pass `max_bytes`; the first always stays. Says whether it cut.
+pub fn keep_within<T>(items: &mut Vec<T>, max_bytes: usize, bytes_of: fn(&T) -> usize) -> bool {
+    let mut bytes = 0;
+    let over = items.iter().position(|item| {
+        bytes += bytes_of(item);
+        bytes > max_bytes
+    });
+    let count = items.len();
+    if let Some(at) = over {
+        items.truncate(at.max(1));
+    }
+    items.len() < count
+}
+
 /// Takes a page size from 1 to `max`; `None` is the default.
 ///
 /// # Errors

@@ -261,6 +261,21 @@ pub struct Ticket {
     pub closing: Option<Closing>,
 }
 
+impl Ticket {
+    /// How many bytes it takes in an answer at most.
+    #[must_use]
+    pub fn answer_bytes(&self) -> usize {
+        let agent = self.agent.as_ref().map_or(0, |agent| agent.display_name.len() + agent.sendbird_id.len() + agent.email.len());
+        let group = self.group.as_ref().map_or(0, |group| group.name.len() + group.key.len());
+        let closing = self.closing.as_ref().map_or(0, |closing| closing.status.len() + closing.comment.len());
+        let fields: usize = self.custom_fields.iter().map(|field| field.key.len() + field.value.len() + 32).sum();
+        let customer = self.customer.sendbird_id.len() + self.customer.display_name.len();
+        let own = self.channel_url.len() + self.channel_name.len() + self.info.len() + self.related_channels.len();
+        // Beside its texts a field has up to 32 bytes of numbers and lengths, a ticket up to 256.
+        own + customer + agent + group + closing + fields + self.last_message.len() + 256
+    }
+}
+
 /// Chooses tickets; all given conditions must hold.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct TicketFilter {

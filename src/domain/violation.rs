@@ -42,6 +42,8 @@ pub enum Rule {
     OneOf { allowed: &'static str },
     /// The field must be a time from year 1 to 9999.
     Timestamp,
+    /// The field must be a time that has come.
+    Past,
     /// The field must be the text of a JSON array.
     JsonArray,
     /// The field cannot be set together with this other field.
@@ -79,6 +81,7 @@ impl Rule {
             Self::Object => "OBJECT",
             Self::OneOf { .. } => "ONE_OF",
             Self::Timestamp => "TIMESTAMP",
+            Self::Past => "PAST",
             Self::JsonArray => "JSON_ARRAY",
             Self::Excludes { .. } => "EXCLUDES",
             Self::Path { .. } => "PATH",
@@ -107,6 +110,7 @@ impl Rule {
             | Self::Text
             | Self::Object
             | Self::Timestamp
+            | Self::Past
             | Self::JsonArray => vec![],
         }
     }
@@ -124,7 +128,8 @@ impl Rule {
             | Self::OneOf { .. }
             | Self::Timestamp
             | Self::JsonArray => "deskp400111",
-            Self::Between { .. }
+            Self::Past
+            | Self::Between { .. }
             | Self::AtLeast { .. }
             | Self::DateSpan
             | Self::DateOrder
@@ -169,6 +174,7 @@ impl fmt::Display for FieldViolation {
             Rule::Object => write!(f, "The value of {field} should be a JSON object."),
             Rule::OneOf { allowed } => write!(f, "The value of {field} should be one of {allowed}."),
             Rule::Timestamp => write!(f, "The value of {field} should be a time from year 1 to 9999."),
+            Rule::Past => write!(f, "The value of {field} should not be in the future."),
             Rule::JsonArray => write!(f, "The value of {field} should be the text of a JSON array."),
             Rule::Excludes { other } => write!(f, "The {field} parameter cannot be given together with {other}."),
             Rule::Path { path } => write!(f, "The path {path} in {field} is not one that can be changed."),

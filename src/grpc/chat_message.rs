@@ -6,13 +6,14 @@ use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use tonic::{Request, Response, Status};
 
-use crate::app::{Deleted, PAGE_BYTES};
+use crate::app::Deleted;
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::{
     ChatMessage, ChatMessageDraft, File, MAX_BATCH_CREATE, MAX_PAGE_SIZE, NewChatMessage, Stored, UserType,
 };
 use crate::domain::deletion::{Grounds, parse_batch};
 use crate::domain::ids::{ChatMessageId, TicketId};
+use crate::domain::page::PAGE_BYTES;
 use crate::domain::violation::{Rule, Violations};
 use crate::error::Error;
 use crate::grpc::deletion_log::render as render_log;

@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::NewChatMessage;
+use crate::domain::page::PAGE_BYTES;
 use crate::domain::text;
 use crate::domain::ticket::{
     CustomField, CustomerDraft, Group, MAX_PAGE_SIZE, NewTicket, Ticket, TicketChange, TicketDraft, TicketFilter,
@@ -47,7 +48,7 @@ impl TicketService for Door {
         let filter = filter(request.filter.unwrap_or_default(), &mut violations);
         let page = parse::page(request.page_size, request.skip, request.page_token, MAX_PAGE_SIZE, &mut violations);
         let (filter, page) = violations.finish(filter.zip(page))?;
-        let page = self.app.list_tickets(&caller, &filter, &page).await?;
+        let page = self.app.list_tickets(&caller, &filter, &page, PAGE_BYTES).await?;
         Ok(Response::new(proto::ListTicketsResponse {
             tickets: page.items.into_iter().map(render).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),

@@ -31,7 +31,13 @@ pub async fn create_database(connection: &mut PgConnection, name: &str) -> Resul
     if !exists {
         // A name cannot be a parameter; quoting it makes any name safe.
         let statement = format!("create database \"{}\"", name.replace('"', "\"\""));
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map_err(from_sqlx)?;
+        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await {
+            // duplicate_database: somebody else was faster
+            Err(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("42P04") => {}
+            made => {
+                made.map_err(from_sqlx)?;
+            }
+        }
     }
     Ok(())
 }

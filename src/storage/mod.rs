@@ -57,12 +57,13 @@ fn classify(refused: &dyn DatabaseError) -> Class {
         return Class::Conflict;
     }
     match refused.code().as_deref() {
-        // serialization_failure, deadlock_detected
-        Some("40001" | "40P01") => Class::Conflict,
+        // serialization_failure, deadlock_detected, lock_not_available
+        Some("40001" | "40P01" | "55P03") => Class::Conflict,
         // query_canceled, by statement_timeout
         Some("57014") => Class::TimedOut,
         // read_only_sql_transaction: a standby, until it is promoted. invalid_catalog_name: the database is not there yet.
-        Some("25006" | "3D000") => Class::Away,
+        // idle_in_transaction_session_timeout: an operator ended the session.
+        Some("25006" | "25P03" | "3D000") => Class::Away,
         // connection_exception, invalid_authorization, insufficient_resources, operator_intervention
         Some(code) if ["08", "28", "53", "57"].iter().any(|class| code.starts_with(class)) => Class::Away,
         _ => Class::Unexpected,

@@ -173,6 +173,10 @@ fn bad_lines() -> Vec<(Vec<u8>, &'static str)> {
             ticket(json!({"close_time": "2026-01-01T00:00:00Z"})),
             "The ticket.close_time parameter cannot be given together with a status other than CLOSED.",
         ),
+        (
+            ticket(json!({"status": "CLOSED", "close_time": "9999-01-01T00:00:00Z"})),
+            "The value of ticket.close_time should not be in the future.",
+        ),
         (vec![b' '; 3 * 1024 * 1024], "the line has more than 1 MiB"),
     ]
 }

@@ -234,3 +234,37 @@ async fn a_page_ends_where_it_would_exceed_three_mebibytes_and_the_walk_goes_on(
     assert_eq!(met, (1..=510).collect::<Vec<i64>>());
     assert!(pages > 2, "{pages} pages");
 }
+
+#[tokio::test]
+async fn a_page_of_large_tickets_ends_where_it_would_exceed_three_mebibytes_too() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    for _ in 0..100 {
+        let ticket = pb::Ticket {
+            customer: Some(pb::Customer { sendbird_id: "ada".to_owned(), ..Default::default() }),
+            info: "i".repeat(8192),
+            custom_fields: (0..30)
+                .map(|number| pb::CustomField { key: format!("key {number}"), value: "v".repeat(1024), ..Default::default() })
+                .collect(),
+            ..Default::default()
+        };
+        let request = pb::CreateTicketRequest { ticket: Some(ticket), ..Default::default() };
+        actor.tickets.create_ticket(request).await.expect("the ticket opens");
+    }
+
+    let mut request = pb::ListTicketsRequest { page_size: 500, ..Default::default() };
+    let (mut met, mut pages) = (0, 0);
+    loop {
+        let page = actor.tickets.list_tickets(request.clone()).await.expect("the page is answered").into_inner();
+        assert!(page.encoded_len() <= 3 * 1024 * 1024, "{} bytes", page.encoded_len());
+        assert_eq!(page.total_size, 100);
+        (met, pages) = (met + page.tickets.len(), pages + 1);
+        assert!(met <= 100, "the walk ends");
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    assert_eq!(met, 100);
+    assert!(pages > 1, "{pages} pages");
+}
