@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
@@ -10,8 +10,9 @@ use crate::domain::violation::FieldViolation;
 use crate::error::{Error, Kind};
 use crate::telemetry;
 
-/// Parameters whose names have underscores on this wire too; other names are camelCase.
-const SNAKE_CASE_NAMES: [&str; 5] = ["ticket_id", "chatmessage_id", "start_date", "end_date", "ticket_channel_type"];
+/// Parameters of path and query whose names have underscores on this wire too; keys of bodies are camelCase.
+const QUERY_NAMES: [&str; 7] =
+    ["ticket_id", "chatmessage_id", "start_date", "end_date", "ticket_channel_type", "sendbird_id", "channel_url"];
 
 /// The body of every error. Three kinds of known client read different keys of it.
 #[derive(Serialize)]
@@ -32,6 +33,9 @@ impl IntoResponse for Error {
             _ => described.message,
         };
         let mut response = body(status(described.kind), described.legacy_code, &message);
+        if described.kind == Kind::Unauthenticated {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(delay) = self.retry_after() {
             let seconds = delay.as_secs_f64().ceil().to_string();
             if let Ok(seconds) = HeaderValue::try_from(seconds) {
@@ -80,9 +84,13 @@ fn text(violation: &FieldViolation) -> String {
 
 /// The name of a field of the domain on this wire.
 fn name(field: &str) -> String {
-    let field = ["ticket.", "filter."].iter().find_map(|prefix| field.strip_prefix(prefix)).unwrap_or(field);
-    if SNAKE_CASE_NAMES.contains(&field) || field.contains("__") {
+    let field = field.strip_prefix("filter.").unwrap_or(field);
+    if QUERY_NAMES.contains(&field) || field.contains("__") {
         return field.to_owned();
+    }
+    let field = field.strip_prefix("ticket.").unwrap_or(field);
+    if field == "status" {
+        return "status2".to_owned();
     }
     let mut words = field.split('_');
     let mut name = words.next().unwrap_or_default().to_owned();
@@ -102,6 +110,9 @@ mod tests {
     fn fields_have_the_names_of_this_wire() {
         assert_eq!(name("ticket.customer.sendbird_id"), "customer.sendbirdId");
         assert_eq!(name("ticket.custom_fields[3].key"), "customFields[3].key");
+        assert_eq!(name("ticket.status"), "status2");
+        assert_eq!(name("ticket.channel_url"), "channelUrl");
+        assert_eq!(name("channel_url"), "channel_url");
         assert_eq!(name("filter.start_date"), "start_date");
         assert_eq!(name("ticket_id"), "ticket_id");
         assert_eq!(name("created_at__gte"), "created_at__gte");
