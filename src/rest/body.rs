@@ -52,7 +52,7 @@ impl Object {
     /// The integer of a key. One that is too great to hold is still an integer: the greatest.
     pub(super) fn integer(&self, key: &str) -> Result<Option<i64>, FieldViolation> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        let integer = value.as_i64().or_else(|| value.is_u64().then_some(i64::MAX));
+        let integer = value.as_i64().or_else(|| value.is_u64().then_some(i64::MAX)).or_else(|| value.as_f64().and_then(beyond_i64));
         integer.map(Some).ok_or_else(|| self.violation(key, Rule::Integer))
     }
 
@@ -67,6 +67,16 @@ impl Object {
 
     fn violation(&self, key: &str, rule: Rule) -> FieldViolation {
         FieldViolation::new(format!("{}{key}", self.path), rule)
+    }
+}
+
+/// An integer of so many digits that it was read as a float.
+fn beyond_i64(float: f64) -> Option<i64> {
+    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+    match float {
+        _ if float >= TWO_TO_63 => Some(i64::MAX),
+        _ if float < -TWO_TO_63 => Some(i64::MIN),
+        _ => None,
     }
 }
 
