@@ -46,6 +46,7 @@ pub(super) fn origin(door: &Door, call: &Call) -> String {
     // A chain of proxies writes several, the client's first.
     let forwarded =
         |name: &str| header(name).filter(|_| door.trust_forwarded).and_then(|value| value.split(',').next()).map(str::trim);
+    let forwarded = |name: &str| forwarded(name).filter(|value| !value.is_empty());
     let scheme = forwarded("x-forwarded-proto").or_else(|| call.uri.scheme_str()).unwrap_or("http");
     let host = forwarded("x-forwarded-host")
         .or_else(|| call.uri.authority().map(http::uri::Authority::as_str))
