@@ -29,10 +29,9 @@ impl FromRequest<Door> for Call {
         let (mut parts, body) = request.into_parts();
         // Absent only where the authentication layer is: fail closed.
         let caller = parts.extensions.remove::<Caller>().ok_or(Error::CredentialsMissing)?;
-        // A path that is not UTF-8 has no parameters that are integers.
         let path = match RawPathParams::from_request_parts(&mut parts, door).await {
             Ok(path) => path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            Err(_) => Vec::new(),
+            Err(_) => undecoded(parts.uri.path()),
         };
         let query = Query::parse(parts.uri.query().unwrap_or_default());
         let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
@@ -42,6 +41,14 @@ impl FromRequest<Door> for Call {
         })?;
         Ok(Self { caller, path, body, query, uri, headers })
     }
+}
+
+/// The parameters of a path that is not UTF-8 when it is decoded, so that the error names the one that is no integer.
+fn undecoded(path: &str) -> Vec<(String, String)> {
+    let segments: Vec<&str> = path.split('/').collect();
+    let names = [("tickets", "ticket_id"), ("chat_messages", "chatmessage_id")];
+    let name_after = |segment: &str| names.iter().find(|(before, _)| *before == segment).map(|(_, name)| (*name).to_owned());
+    segments.windows(2).filter_map(|pair| Some((name_after(pair[0])?, pair[1].to_owned()))).collect()
 }
 
 impl Call {
