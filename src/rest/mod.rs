@@ -15,9 +15,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
 
 use crate::app::App;
 use crate::auth::{self, Gate};
@@ -51,6 +53,7 @@ pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration) ->
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .route_layer(from_fn_with_state(gate, auth::authenticate))
         .merge(webhooks())
+        .layer(map_response(not_kept))
         .with_state(Door { app, trust_forwarded, webhook_window })
 }
 
@@ -58,6 +61,12 @@ pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration) ->
 fn webhooks() -> Router<Door> {
     let methods = post(webhook::receive).fallback(webhook::method_not_allowed);
     Router::new().route(webhook::PATH, methods).layer(DefaultBodyLimit::max(webhook::MAX_BODY_BYTES))
+}
+
+/// Keeps what may have to be erased out of caches on the way: they know `Authorization`, but not the other header of the token.
+async fn not_kept(mut response: Response) -> Response {
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Every path below [`BASE`] with its methods.
