@@ -78,7 +78,7 @@ fn doors(app: Arc<App>, health: HealthReporter, settings: &ServerSettings) -> st
 fn cors(origins: &[String]) -> std::io::Result<CorsLayer> {
     let origin = |origin: &String| HeaderValue::try_from(origin).map_err(std::io::Error::other);
     let origins: Vec<HeaderValue> = origins.iter().map(origin).collect::<Result<_, _>>()?;
-    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id", "etag"];
+    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id", "etag", "retry-after"];
     Ok(CorsLayer::new()
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
