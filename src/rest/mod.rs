@@ -4,6 +4,7 @@ mod body;
 mod call;
 mod chat_message;
 mod deletion_log;
+mod docs;
 mod envelope;
 mod error;
 mod query;
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodFilter, MethodRouter, on, post};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 
@@ -38,23 +40,31 @@ struct Door {
     webhook_window: Duration,
 }
 
-/// Puts the paths together, behind authentication. `trust_forwarded` takes scheme and host of answered URLs from `X-Forwarded-Proto` and
-/// `X-Forwarded-Host`, which a proxy in front must then set. Signed webhooks from further than `webhook_window` ago are refused.
+/// One operation: a method on a path below [`BASE`], and who handles it.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    route: MethodRouter<Door>,
+}
+
+/// Puts the operations together, behind authentication, and their description, open to all. `trust_forwarded` takes scheme and host of
+/// answered URLs from `X-Forwarded-Proto` and `X-Forwarded-Host`, which a proxy in front must then set. Signed
+/// webhooks from further than `webhook_window` ago are refused.
 pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration) -> Router {
     let gate = Gate { app: app.clone(), refuse: error::response };
     let mut router = Router::new();
-    for (path, methods) in paths() {
+    for Operation { path, route, .. } in table() {
         // A trailing slash is tolerated.
-        let path = format!("{BASE}{path}");
-        router = router.route(&format!("{path}/"), methods.clone().fallback(error::method_not_allowed));
-        router = router.route(&path, methods.fallback(error::method_not_allowed));
+        router = router.route(&format!("{BASE}{path}/"), route.clone()).route(&format!("{BASE}{path}"), route);
     }
     router
+        .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .route_layer(from_fn_with_state(gate, auth::authenticate))
         .merge(webhooks())
         .layer(map_response(not_kept))
         .with_state(Door { app, trust_forwarded, webhook_window })
+        .merge(docs::router())
 }
 
 /// The webhook knows its sender by a token or by a signature of the body, so that it authenticates by itself.
@@ -69,19 +79,43 @@ async fn not_kept(mut response: Response) -> Response {
     response
 }
 
-/// Every path below [`BASE`] with its methods.
-fn paths() -> [(&'static str, MethodRouter<Door>); 9] {
-    [
-        ("/tickets", get(ticket::list).post(ticket::create)),
-        ("/tickets/{ticket_id}", get(ticket::view).patch(ticket::update)),
-        ("/tickets/{ticket_id}/close", patch(ticket::close)),
-        ("/tickets/{ticket_id}/reopen", patch(ticket::reopen)),
-        ("/tickets/{ticket_id}/chat_messages", get(chat_message::list)),
-        ("/tickets/{ticket_id}/chat_messages/{chatmessage_id}", delete(chat_message::delete)),
-        ("/chat_messages", get(chat_message::list_of_application)),
-        ("/chat_messages/deletion_logs", get(deletion_log::list)),
-        ("/chat_messages/{chatmessage_id}", delete(chat_message::delete)),
+/// The method and the whole path of every operation, as the router has them: what `docs/openapi.json` must describe.
+#[must_use]
+pub fn operations() -> Vec<(&'static str, String)> {
+    table().into_iter().map(|operation| (operation.method, format!("{BASE}{}", operation.path))).collect()
+}
+
+/// Every operation; the router is built from this table and from nothing else.
+fn table() -> Vec<Operation> {
+    vec![
+        get("/tickets", ticket::list),
+        post("/tickets", ticket::create),
+        get("/tickets/{ticket_id}", ticket::view),
+        patch("/tickets/{ticket_id}", ticket::update),
+        patch("/tickets/{ticket_id}/close", ticket::close),
+        patch("/tickets/{ticket_id}/reopen", ticket::reopen),
+        get("/tickets/{ticket_id}/chat_messages", chat_message::list),
+        delete("/tickets/{ticket_id}/chat_messages/{chatmessage_id}", chat_message::delete),
+        get("/chat_messages", chat_message::list_of_application),
+        get("/chat_messages/deletion_logs", deletion_log::list),
+        delete("/chat_messages/{chatmessage_id}", chat_message::delete),
     ]
+}
+
+fn get<H: Handler<T, Door>, T: 'static>(path: &'static str, handler: H) -> Operation {
+    Operation { method: "GET", path, route: on(MethodFilter::GET, handler) }
+}
+
+fn post<H: Handler<T, Door>, T: 'static>(path: &'static str, handler: H) -> Operation {
+    Operation { method: "POST", path, route: on(MethodFilter::POST, handler) }
+}
+
+fn patch<H: Handler<T, Door>, T: 'static>(path: &'static str, handler: H) -> Operation {
+    Operation { method: "PATCH", path, route: on(MethodFilter::PATCH, handler) }
+}
+
+fn delete<H: Handler<T, Door>, T: 'static>(path: &'static str, handler: H) -> Operation {
+    Operation { method: "DELETE", path, route: on(MethodFilter::DELETE, handler) }
 }
 
 /// Answers a path that there is not.
