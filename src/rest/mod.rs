@@ -19,7 +19,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter, on, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
 
@@ -69,7 +69,7 @@ pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration) ->
 
 /// The webhook knows its sender by a token or by a signature of the body, so that it authenticates by itself.
 fn webhooks() -> Router<Door> {
-    let methods = post(webhook::receive).fallback(webhook::method_not_allowed);
+    let methods = on(MethodFilter::POST, webhook::receive).fallback(webhook::method_not_allowed);
     Router::new().route(webhook::PATH, methods).layer(DefaultBodyLimit::max(webhook::MAX_BODY_BYTES))
 }
 

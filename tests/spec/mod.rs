@@ -23,3 +23,5 @@ mod ticket_updates;
 mod wire;
 mod reflection;
 mod tenancy;
+mod rest;
+mod two_doors;

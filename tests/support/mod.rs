@@ -6,11 +6,14 @@ pub mod database;
 pub mod methods;
 pub mod raw;
 pub mod raw_line;
+pub mod door;
+pub mod http;
 pub mod refusal;
 pub mod ticket;
 pub mod world;
 
 pub use actor::Actor;
+pub use http::{Answer, Http};
 pub use refusal::refusal;
 pub use world::World;
 

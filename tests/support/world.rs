@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::actor::Actor;
 use super::clock::TestClock;
 use super::database::TestDatabase;
+use super::http::Http;
 
 /// Connections that the service of a world has.
 const CONNECTIONS: u32 = 8;
@@ -95,6 +96,11 @@ impl World {
         self.app.create_application(application, application).await.expect("the application");
         let application = self.app.find_application(application).await.expect("the database").expect("the application");
         self.app.create_token(&application, new).await.expect("the token").text
+    }
+
+    /// The caller of the REST door with an actor's token.
+    pub fn http(&self, actor: &Actor) -> Http {
+        Http::new(&self.address, &actor.token)
     }
 
     /// Asks the service to stop and waits until it has.

@@ -1,0 +1,112 @@
+//! The OpenAPI document and the page made from it: open to all, and true.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use http::Request;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Http, World};
+
+fn document() -> Value {
+    serde_json::from_str(include_str!("../../../docs/openapi.json")).expect("docs/openapi.json is JSON")
+}
+
+async fn fetch(address: &str, path: &str) -> Answer {
+    let http = Http { address: address.to_owned(), token: None };
+    http.send(Request::builder().uri(path).header("Host", address).body(Bytes::new()).expect("a request")).await
+}
+
+/// Every operation of the document: method, path, description.
+fn described(document: &Value) -> Vec<(String, String, &Value)> {
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        all.extend(item.as_object().expect("methods").iter().map(|(method, told)| (method.to_uppercase(), path.clone(), told)));
+    }
+    all
+}
+
+#[test]
+fn the_document_describes_the_operations_that_the_router_has_and_no_others() {
+    let document = document();
+    let told: BTreeSet<(String, String)> = described(&document).into_iter().map(|(method, path, _)| (method, path)).collect();
+    let routed: BTreeSet<(String, String)> =
+        deskledger::rest::operations().into_iter().map(|(method, path)| (method.to_owned(), path)).collect();
+    assert_eq!(told, routed);
+}
+
+#[test]
+fn every_operation_says_what_a_client_must_know() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    for (method, path, told) in described(&document) {
+        let at = format!("{method} {path}");
+        assert!(ids.insert(told["operationId"].as_str().expect("an id").to_owned()), "{at}: the id is another's");
+        assert!(told["summary"].is_string() && told["description"].as_str().is_some_and(|text| text.contains("Scope `")), "{at}");
+        let parameters = told["parameters"].as_array().cloned().unwrap_or_default();
+        let named: BTreeSet<String> =
+            parameters.iter().map(|parameter| resolved(&document, parameter)["name"].to_string()).collect();
+        for name in path.split(['{', '}']).skip(1).step_by(2) {
+            assert!(named.contains(&json!(name).to_string()), "{at}: {name}");
+        }
+        for parameter in &parameters {
+            let parameter = resolved(&document, parameter);
+            assert!(parameter["description"].is_string() && !parameter["example"].is_null(), "{at}: {}", parameter["name"]);
+        }
+        for status in ["200", "400", "401", "403", "500", "503", "504"] {
+            let response = resolved(&document, &told["responses"][status]);
+            let content = &response["content"]["application/json"];
+            assert!(!content["example"].is_null() || !content["examples"].is_null(), "{at}: {status}");
+        }
+    }
+}
+
+fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => {
+            document.pointer(reference.trim_start_matches('#')).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+        }
+        None => value,
+    }
+}
+
+#[test]
+fn every_reference_in_the_document_leads_somewhere() {
+    fn walk(document: &Value, value: &Value) {
+        match value {
+            Value::Object(entries) => {
+                resolved(document, value);
+                entries.values().for_each(|value| walk(document, value));
+            }
+            Value::Array(items) => items.iter().for_each(|value| walk(document, value)),
+            _ => {}
+        }
+    }
+    let document = document();
+    walk(&document, &document);
+}
+
+#[tokio::test]
+async fn document_and_page_are_open_to_all_and_ask_nothing_of_the_internet() {
+    let world = World::new().await;
+    let rows = [
+        ("/openapi.json", "application/json"),
+        ("/docs", "text/html; charset=utf-8"),
+        ("/docs/page.css", "text/css; charset=utf-8"),
+        ("/docs/page.js", "text/javascript; charset=utf-8"),
+        ("/docs/icon.svg", "image/svg+xml"),
+    ];
+    for (path, kind) in rows {
+        let answer = fetch(&world.address, path).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some(kind)), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        let policy = answer.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+        if !path.ends_with("json") && !path.ends_with("svg") {
+            let text = String::from_utf8(answer.body.to_vec()).expect("text");
+            assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("//cdn"), "{path}");
+        }
+    }
+    assert_eq!(fetch(&world.address, "/openapi.json").await.json(), document());
+    assert_eq!(document()["servers"], json!([{"url": "/", "description": "This service."}]));
+}
