@@ -17,8 +17,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Starts the loop. Until it has looked it says "not serving", where a new reporter would say "serving". On shutdown it says "not serving" first, so that load balancers turn away before the listener closes.
-pub async fn start(app: Arc<App>, health: HealthReporter, shutdown: CancellationToken) -> JoinHandle<()> {
+/// Starts the loop. Until it has looked it says "not serving", where a new reporter would say "serving". On shutdown it says "not serving"
+/// first, so that load balancers turn away before the listener closes.
+pub async fn start(app: Arc<App>, mut health: HealthReporter, shutdown: CancellationToken) -> JoinHandle<()> {
     set(&health, ServingStatus::NotServing).await;
     tokio::spawn(async move {
         let mut ticks = interval(INTERVAL);
@@ -41,11 +42,20 @@ pub async fn start(app: Arc<App>, health: HealthReporter, shutdown: Cancellation
             }
         }
         set(&health, ServingStatus::NotServing).await;
+        // Ends the streams of those who watch, after they have been told: they would hold the drain up to its end.
+        for service in names() {
+            health.clear_service_status(service).await;
+        }
     })
 }
 
 async fn set(health: &HealthReporter, status: ServingStatus) {
-    for service in SERVICE_NAMES.into_iter().chain([""]) {
+    for service in names() {
         health.set_service_status(service, status).await;
     }
+}
+
+/// Our services, and the name that stands for the whole.
+fn names() -> impl Iterator<Item = &'static str> {
+    SERVICE_NAMES.into_iter().chain([""])
 }

@@ -10,3 +10,5 @@ mod program;
 mod serve;
 mod settings;
 mod tokens;
+#[cfg(feature = "test-with-tools")]
+mod real_tools;

@@ -1,10 +1,12 @@
 //! `deskledger serve`: how it starts, and how it ends.
 
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 
 use nix::sys::signal::Signal;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::commands::program::{Service, run_on};
@@ -27,11 +29,13 @@ async fn sigterm_ends_a_service_well() {
 async fn a_second_signal_ends_a_service_at_once_whatever_is_in_flight() {
     let database = TestDatabase::create().await;
     let mut service = Service::on(&database, &["--drain-seconds", "600"]);
-    let address = service.address();
-    let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect().await;
-    let mut health = HealthClient::new(channel.expect("the service listens"));
-    // A call that does not end by itself.
-    let watch = health.watch(HealthCheckRequest { service: String::new() }).await.expect("the service answers").into_inner();
+    let mut stream = TcpStream::connect(service.address()).expect("the service listens");
+    // A call whose body never comes. The service asks for the body, so it has the call.
+    let call = "POST /desk/api/v2/conversationmessages/webhooks.json HTTP/1.1\r\nHost: desk\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(call.as_bytes()).expect("the call is sent");
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line).expect("an answer");
+    assert_eq!(line, "HTTP/1.1 100 Continue\r\n");
 
     service.signal(Signal::SIGTERM);
     service.logged("draining");
@@ -40,7 +44,26 @@ async fn a_second_signal_ends_a_service_at_once_whatever_is_in_flight() {
     let (code, log) = service.end();
     assert_eq!(code, Some(130), "{log}");
     assert!(log.contains("stopping at once"), "{log}");
-    drop(watch);
+}
+
+#[tokio::test]
+async fn those_who_watch_the_health_are_told_of_the_stop_and_do_not_hold_it_up() {
+    let database = TestDatabase::create().await;
+    let mut service = Service::on(&database, &["--drain-seconds", "600"]);
+    service.ready();
+    let endpoint = Endpoint::from_shared(format!("http://{}", service.address())).expect("an address");
+    let mut health = HealthClient::new(endpoint.connect().await.expect("the service listens"));
+    let watch = health.watch(HealthCheckRequest { service: String::new() }).await.expect("the service answers");
+    let mut watch = watch.into_inner();
+    let told = watch.message().await.expect("a status").expect("one at least");
+    assert_eq!(told.status(), ServingStatus::Serving);
+
+    service.signal(Signal::SIGTERM);
+
+    let told = watch.message().await.expect("a status").expect("one more");
+    assert_eq!(told.status(), ServingStatus::NotServing);
+    assert!(watch.message().await.expect("the end of the stream").is_none());
+    assert_eq!(service.end().0, Some(0));
 }
 
 #[tokio::test]
