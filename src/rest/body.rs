@@ -49,11 +49,10 @@ impl Object {
         }
     }
 
-    /// The integer of a key. One that is too great to hold is still an integer: the greatest.
+    /// The integer of a key.
     pub(super) fn integer(&self, key: &str) -> Result<Option<i64>, FieldViolation> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        let integer = value.as_i64().or_else(|| value.is_u64().then_some(i64::MAX)).or_else(|| value.as_f64().and_then(beyond_i64));
-        integer.map(Some).ok_or_else(|| self.violation(key, Rule::Integer))
+        integer(value).map(Some).ok_or_else(|| self.violation(key, Rule::Integer))
     }
 
     /// The object of a key.
@@ -70,14 +69,14 @@ impl Object {
     }
 }
 
-/// An integer of so many digits that it was read as a float.
-fn beyond_i64(float: f64) -> Option<i64> {
-    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
-    match float {
-        _ if float >= TWO_TO_63 => Some(i64::MAX),
-        _ if float < -TWO_TO_63 => Some(i64::MIN),
-        _ => None,
+/// An integer as JSON has them: `7` and `7.0` are the same. One that is too great to hold is still an integer: the greatest.
+pub(super) fn integer(value: &Value) -> Option<i64> {
+    if let Some(integer) = value.as_i64() {
+        return Some(integer);
     }
+    let float = value.as_f64().filter(|float| float.fract() == 0.0)?;
+    let greatest = if float < 0.0 { i64::MIN } else { i64::MAX };
+    Some(format!("{float:.0}").parse().unwrap_or(greatest))
 }
 
 /// JSON in which no object has a key twice: which of the two is meant cannot be known.

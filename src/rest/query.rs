@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::domain::text;
 use crate::domain::violation::{FieldViolation, Rule};
-use crate::rest::body::Object;
+use crate::rest::body::{self, Object};
 
 /// The parameters of a call, decoded.
 #[derive(Debug, Clone, Default)]
@@ -27,13 +27,13 @@ impl Query {
     }
 
     /// Takes the named parameters that are missing here from a JSON body.
-    pub(super) fn complete_from(&mut self, body: &Object, names: &[&str]) {
+    pub(super) fn complete_from(&mut self, object: &Object, names: &[&str]) {
         for name in names.iter().filter(|name| !self.has(name)).copied().collect::<Vec<_>>() {
-            let value = match body.get(name) {
+            let value = match object.get(name) {
                 None => continue,
                 Some(Value::String(text)) => text.clone(),
                 // Anything but a text or an integer is told as what it is not.
-                Some(other) => other.to_string(),
+                Some(other) => body::integer(other).map_or_else(|| other.to_string(), |integer| integer.to_string()),
             };
             self.0.push((name.to_owned(), value));
         }

@@ -18,7 +18,7 @@ use crate::domain::ticket::{
 };
 use crate::domain::violation::{FieldViolation, Rule, Violations};
 use crate::error::Error;
-use crate::rest::body::{Object, Strict};
+use crate::rest::body::{Object, Strict, integer};
 use crate::rest::call::Call;
 use crate::rest::{Door, envelope};
 
@@ -263,7 +263,7 @@ fn custom_fields(body: &Object) -> Result<Vec<CustomField>, FieldViolation> {
     };
     let item = |item: &Value| {
         let item: &Map<String, Value> = item.as_object().ok_or_else(wrong)?;
-        let id = item.get("id").map_or(Some(0), Value::as_i64).ok_or_else(wrong)?;
+        let id = item.get("id").map_or(Some(0), integer).ok_or_else(wrong)?;
         field(id, item.get("key").and_then(Value::as_str).ok_or_else(wrong)?, item.get("value"))
     };
     match &value {

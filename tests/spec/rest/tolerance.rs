@@ -48,6 +48,21 @@ async fn a_token_is_taken_from_either_header_in_any_letter_case() {
 }
 
 #[tokio::test]
+async fn an_integer_of_a_body_may_be_written_as_a_float() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(1).await;
+    let http = world.http(&actor);
+    let body = r#"{"customer": {"sendbirdId": "ada", "id": 7.0}, "group": {"id": 3e0}, "customFields": [{"key": "a", "id": 5.0}]}"#;
+    let opened = http.call(Method::POST, "/tickets", body).await.ok();
+    let found = (&opened["customer"]["id"], &opened["group"]["id"], &opened["customFields"][0]["id"]);
+    assert_eq!(found, (&json!(7), &json!(3), &json!(5)));
+    let body = format!(r#"{{"ticket_id": {}.0}}"#, ticket.id);
+    http.call(Method::DELETE, &format!("/chat_messages/{}", messages[0].id), body).await.ok();
+    http.call(Method::GET, "/chat_messages/deletion_logs", r#"{"limit": 1.0, "offset": 0.0}"#).await.ok();
+}
+
+#[tokio::test]
 async fn a_trailing_slash_is_tolerated_on_every_path() {
     let world = World::new().await;
     let mut actor = world.actor().await;
