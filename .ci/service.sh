@@ -2,7 +2,9 @@
 # TOKEN, and stops all of it when the script ends. SERVICE is the program, by default that of the debug build.
 
 SERVICE=${SERVICE:-target/debug/deskledger}
-[ -x "$SERVICE" ] || cargo build --quiet
+if [ "$SERVICE" = target/debug/deskledger ]; then
+  cargo build --quiet
+fi
 
 # Where the account that PostgreSQL runs as may go too, when the script runs as root.
 scratch=$(mktemp -d)
