@@ -69,10 +69,11 @@ impl Scene {
         value
     }
 
-    /// A visitor with another token.
+    /// A visitor with another token; an empty one is none at all.
     async fn with_token(&self, token: &str) -> Visitor {
         let actor = crate::support::Actor::new(self.world.channel().await, token);
-        Visitor { door: self.visitor.door, actor, http: Http::new(&self.world.address, token) }
+        let http = Http { token: Some(token.to_owned()).filter(|token| !token.is_empty()), ..self.visitor.http.clone() };
+        Visitor { door: self.visitor.door, actor, http }
     }
 }
 
@@ -287,7 +288,7 @@ async fn who_may_not_call_is_told_the_same_at_both_doors() {
             let others: Vec<Scope> = Scope::ALL.into_iter().filter(|other| *other != scope).collect();
             let limited = scene.world.actor_with("acme", &others).await;
             let expected =
-                [("", "CREDENTIALS_INVALID"), ("nonsense", "CREDENTIALS_INVALID"), (limited.token.as_str(), "SCOPE_MISSING")];
+                [("", "CREDENTIALS_MISSING"), ("nonsense", "CREDENTIALS_INVALID"), (limited.token.as_str(), "SCOPE_MISSING")];
             for (token, reason) in expected {
                 let mut told = scene.with_token(token).await.call(&call).await.expect_err("it is refused");
                 let said = told.reason.take();

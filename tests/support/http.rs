@@ -1,9 +1,10 @@
-//! A caller of the REST door. Speaks HTTP/1.1 by itself: nothing is tidied up on the way, so that tests can send what odd clients send.
+//! A caller of the REST door. Speaks HTTP/1.1 by itself, HTTP/2 where asked: nothing is tidied up on the way, so that tests can send what odd clients send.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -73,11 +74,27 @@ impl Http {
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("a connection");
         let connection = tokio::spawn(connection);
         let response = sender.send_request(request.map(Full::new)).await.expect("an answer");
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("a whole answer").to_bytes();
+        let answer = answer(response).await;
         connection.abort();
-        Answer { status: parts.status, headers: parts.headers, body }
+        answer
     }
+
+    /// Sends a request over HTTP/2, where its URI names scheme and host.
+    pub async fn send_over_http2(&self, request: Request<Bytes>) -> Answer {
+        let stream = TcpStream::connect(&self.address).await.expect("the service listens");
+        let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("a connection");
+        let connection = tokio::spawn(connection);
+        let answer = answer(sender.send_request(request.map(Full::new)).await.expect("an answer")).await;
+        connection.abort();
+        answer
+    }
+}
+
+async fn answer(response: Response<Incoming>) -> Answer {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole answer").to_bytes();
+    Answer { status: parts.status, headers: parts.headers, body }
 }
 
 impl Answer {

@@ -34,6 +34,21 @@ async fn answered_urls_have_the_host_that_the_client_used() {
 }
 
 #[tokio::test]
+async fn over_http2_scheme_and_host_are_those_of_the_request() {
+    let (_world, http) = world_with_two_tickets(|_| ()).await;
+    let get = async |uri: &str| {
+        let token = http.token.clone().expect("a token");
+        let request = http::Request::builder().uri(uri).header("sendbirddeskapitoken", token);
+        http.send_over_http2(request.body(bytes::Bytes::new()).expect("a request")).await
+    };
+
+    let page = get("https://desk.example.com/platform/v1/tickets?limit=1").await.ok();
+    assert_eq!(page["next"], json!("https://desk.example.com/platform/v1/tickets?limit=1&offset=1"));
+    get("http://desk-api-acme.example.com/platform/v1/tickets").await.ok();
+    assert_eq!(get("http://desk-api-other.example.com/platform/v1/tickets").await.refusal().1, "deskp401100");
+}
+
+#[tokio::test]
 async fn forwarded_headers_are_honoured_where_that_is_configured() {
     let (_world, http) = world_with_two_tickets(|settings| settings.trust_forwarded = true).await;
     let expected = |origin: &str| json!(format!("{origin}/platform/v1/tickets?limit=1&offset=1"));
