@@ -13,6 +13,7 @@ use super::account::{Account, is_empty};
 use super::data_dir::{DataDir, create_private};
 use super::error::Error;
 use super::find::Programs;
+use super::orphans;
 use super::tied::TiedProcess;
 use super::wait;
 
@@ -60,7 +61,6 @@ pub(super) fn create(dir: &DataDir, account: &Account, programs: &Programs, dura
         return Err(Error::NoPasswdEntry { uid: account.uid.as_raw() });
     }
     let side = dir.root.join(format!("{SIDE_PREFIX}{}", std::process::id()));
-    sweep_side_folders(dir)?;
     create_private(&side, account)?;
     let made = run_initdb(dir, &side, account, programs, durability)
         .and_then(|()| fs::rename(&side, &dir.cluster).map_err(Error::io("give the new database its name", &dir.cluster)));
@@ -75,7 +75,7 @@ pub(super) fn create(dir: &DataDir, account: &Account, programs: &Programs, dura
     Ok(())
 }
 
-/// Removes the cluster. Call this only when no server runs on it.
+/// Removes a cluster's folder, if it is there. Call this only when no server runs on it.
 pub(super) fn remove(cluster: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(cluster) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", cluster)(e)),
@@ -87,10 +87,8 @@ fn run_initdb(dir: &DataDir, side: &Path, account: &Account, programs: &Programs
     let log = dir.open_log(account)?;
     let log_start = log.metadata().map_err(Error::io("look at", &dir.log))?.len();
     let initdb = programs.initdb();
-    let run = Error::io("run", &initdb);
-    let mut process = TiedProcess::spawn(account, &initdb, &arguments(side, durability), log).map_err(run)?;
-    let mut wait_for_end = |patience| wait::until(patience, || process.ended().map_err(Error::io("wait for", &initdb)));
-    let mut status = wait_for_end(INITDB_PATIENCE)?;
+    let mut process = TiedProcess::spawn(account, &initdb, &arguments(side, durability), log).map_err(Error::io("run", &initdb))?;
+    let status = wait::until(INITDB_PATIENCE, || process.ended().map_err(Error::io("wait for", &initdb)))?;
     if status.is_some_and(|status| status.success()) {
         return Ok(());
     }
@@ -99,7 +97,6 @@ fn run_initdb(dir: &DataDir, side: &Path, account: &Account, programs: &Programs
             process.signal(signal).map_err(Error::io("stop", &initdb))?;
             wait::until(INTERRUPT_PATIENCE, || process.ended().map_err(Error::io("wait for", &initdb)))?;
         }
-        status = None;
     }
     Err(Error::Initdb { cluster: dir.cluster.clone(), status, log_tail: dir.log_tail(log_start) })
 }
@@ -114,16 +111,21 @@ fn arguments(side: &Path, durability: Durability) -> Vec<OsString> {
     arguments
 }
 
-/// Removes what killed runs of initdb left.
-fn sweep_side_folders(dir: &DataDir) -> Result<(), Error> {
+/// Removes what killed runs of initdb left. One that was interrupted a moment ago may still be
+/// writing, or be removing its files itself: it is given time to end.
+pub(super) fn sweep_side_folders(dir: &DataDir) -> Result<(), Error> {
     let is_side = |name: &OsStr| name.as_encoded_bytes().starts_with(SIDE_PREFIX.as_bytes());
     for entry in fs::read_dir(&dir.root).map_err(Error::io("look into", &dir.root))? {
         let entry = entry.map_err(Error::io("look into", &dir.root))?;
-        if is_side(&entry.file_name())
-            && let Err(cause) = fs::remove_dir_all(entry.path())
-        {
-            // An initdb that was just interrupted may still be removing it, too.
-            tracing::warn!(folder = %entry.path().display(), %cause, "unfinished database not removed");
+        if is_side(&entry.file_name()) {
+            let folder = entry.path();
+            // One whose files vanish under it leaves its shared memory behind.
+            wait::until(INTERRUPT_PATIENCE, || Ok::<_, Error>((!orphans::any(&folder)?).then_some(())))?;
+            let removed = wait::until(INTERRUPT_PATIENCE, || Ok::<_, Error>(remove(&folder).ok()))?;
+            if removed.is_none() {
+                // Only a waste of space, and no reason to refuse the start.
+                tracing::warn!(folder = %folder.display(), "an unfinished database could not be removed");
+            }
         }
     }
     Ok(())

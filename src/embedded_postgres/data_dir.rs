@@ -3,17 +3,24 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::unistd::Uid;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, Uid};
 
 use super::account::{Account, is_empty};
 use super::error::Error;
+use super::wait;
 
 /// A log longer than this is put aside at the next start.
 const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// How long a lock without a living owner is waited for: a child that a killed service had just
+/// forked holds it until it has become its program.
+const LOCK_PATIENCE: Duration = Duration::from_millis(250);
 /// How much of the log an error shows at most.
 const TAIL_BYTES: u64 = 8 * 1024;
 const TAIL_LINES: usize = 20;
@@ -46,6 +53,11 @@ impl DataDir {
     /// Makes the folder if it is missing, and sees that `account` can reach it. A folder that was
     /// there before keeps its owner and its mode, unless it is root's, empty and closed.
     pub fn prepare(&self, account: &Account) -> Result<(), Error> {
+        // Whether we can become that user at all is the first question, because all else would fail
+        // for that reason with a worse text.
+        if account.switch {
+            account.can_enter(Path::new("/"))?;
+        }
         match fs::metadata(&self.root) {
             Ok(found) if !found.is_dir() => return Err(Error::NotAFolder(self.root.clone())),
             Ok(_) => {}
@@ -147,7 +159,13 @@ pub(super) fn give_folder(path: &Path, account: &Account) -> Result<(), Error> {
 pub(super) fn close_folder(path: &Path) -> Result<(), Error> {
     let found = fs::symlink_metadata(path).map_err(Error::io("look at", path))?;
     if found.is_dir() && found.mode() & 0o077 != 0 {
-        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(Error::io("change the mode of", path))?;
+        // Opened without following a link, should it have been exchanged for one in the meantime.
+        OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY).bits())
+            .open(path)
+            .and_then(|folder| folder.set_permissions(Permissions::from_mode(0o700)))
+            .map_err(Error::io("change the mode of", path))?;
     }
     Ok(())
 }
@@ -177,12 +195,17 @@ impl Ownership {
     pub fn take(dir: &DataDir, account: &Account) -> Result<Self, Error> {
         let mut options = OpenOptions::new();
         let file = open_private(options.read(true).write(true), &dir.lock, account)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::InUse { data_dir: dir.root.clone(), pid: holder(&file) });
-            }
-            Err(TryLockError::Error(cause)) => return Err(Error::io("lock", &dir.lock)(cause)),
+        let in_use = |pid| Error::InUse { data_dir: dir.root.clone(), pid };
+        let locked = wait::until(LOCK_PATIENCE, || match file.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(TryLockError::WouldBlock) => match holder(&file) {
+                Some(pid) if is_alive(pid) => Err(in_use(Some(pid))),
+                _ => Ok(None),
+            },
+            Err(TryLockError::Error(cause)) => Err(Error::io("lock", &dir.lock)(cause)),
+        })?;
+        if locked.is_none() {
+            return Err(in_use(holder(&file)));
         }
         let ownership = Self { file };
         ownership.sign().map_err(Error::io("write to", &dir.lock))?;
@@ -198,13 +221,21 @@ impl Ownership {
 
 impl Drop for Ownership {
     fn drop(&mut self) {
-        // A pid left behind would only be misleading; the lock itself goes with the file.
+        // A pid left behind would be misleading. Unlocked by name, because closing the file would not
+        // do while a child that another thread has just forked still has it, too.
         let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
     }
 }
 
-fn holder(mut file: &File) -> Option<i32> {
-    let mut content = String::new();
-    file.read_to_string(&mut content).ok()?;
-    content.trim().parse().ok()
+/// The pid that the owner has written; None in the instant before it has.
+fn holder(file: &File) -> Option<i32> {
+    let mut content = [0; 16];
+    let length = file.read_at(&mut content, 0).ok()?;
+    str::from_utf8(&content[..length]).ok()?.trim().parse().ok()
+}
+
+/// Also true for a process that is not ours to signal.
+fn is_alive(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH)
 }

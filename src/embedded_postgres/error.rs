@@ -133,8 +133,8 @@ pub enum Error {
     /// The operating system does not let this root become another user.
     #[error(
         "PostgreSQL does not run as root, and becoming {user} was refused: {cause}. Start the \
-         service as an ordinary user, or with the capabilities CAP_SETUID and CAP_SETGID, or set \
-         DATABASE_URL"
+         service as an ordinary user; or give root the capabilities CAP_SETUID, CAP_SETGID and \
+         CAP_CHOWN, and a rootless container more than one uid; or set DATABASE_URL"
     )]
     CannotBecome {
         /// Whom to become.

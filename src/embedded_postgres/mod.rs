@@ -9,7 +9,7 @@
 //! <data_dir>/postgres/         the cluster (PGDATA), 0700
 //! <data_dir>/postgres.socket/  the Unix socket, 0700
 //! <data_dir>/postgres.lock     locked by the service that owns the data directory; holds its pid
-//! <data_dir>/postgres.log      what the server says
+//! <data_dir>/postgres.log      what the server says; beyond 8 MB put aside at a start (.log.old)
 //! ```
 
 mod account;
@@ -111,6 +111,7 @@ impl EmbeddedPostgres {
             orphans::clear(&dir.cluster)?;
             cluster::remove(&dir.cluster)?;
         }
+        cluster::sweep_side_folders(&dir)?;
         let major = cluster::major_version(&dir.cluster)?;
         let binaries = settings.binaries.as_deref();
         let programs = Programs::find(binaries, &dir.cluster, major, &account)?;

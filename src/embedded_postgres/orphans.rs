@@ -61,13 +61,15 @@ fn end_all(cluster: &Path) -> Result<(), Error> {
             return Ok(());
         }
         let pids: Vec<i32> = found.iter().map(|process| process.pid).collect();
+        let is_child = |process: &&Process| pids.contains(&process.parent);
+        if signal == Signal::SIGINT && !found.iter().any(|process| is_child(&process)) {
+            // Children of a dead server: there is nothing left that they could save.
+            continue;
+        }
         tracing::warn!(?pids, %signal, "ending the PostgreSQL of an earlier run");
-        for process in &found {
-            // A server stops its own children in good order; those of a dead one have none.
-            let has_parent = pids.contains(&process.parent);
-            if signal == Signal::SIGKILL || !has_parent {
-                end(process.pid, signal, cluster)?;
-            }
+        // A server stops its own children in good order.
+        for process in found.iter().filter(|process| signal == Signal::SIGKILL || !is_child(process)) {
+            end(process.pid, signal, cluster)?;
         }
         let gone = || Ok(find(cluster)?.is_empty().then_some(()));
         if wait::until(patience, gone)?.is_some() {

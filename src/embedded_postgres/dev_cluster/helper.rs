@@ -55,11 +55,12 @@ pub fn run_helper(settings: &HelperSettings) -> Result<(), Error> {
     let locks = Locks { boot: home.boot()?, users: home.users()?, home: &home };
     let mut unused_since = None;
     loop {
-        if locks.nobody_uses_it()? {
+        if locks.take_all()? {
             let since = *unused_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= settings.linger && locks.take_to_leave()? {
+            if since.elapsed() >= settings.linger {
                 break;
             }
+            locks.give_back()?;
         } else {
             unused_since = None;
         }
@@ -69,6 +70,7 @@ pub fn run_helper(settings: &HelperSettings) -> Result<(), Error> {
         }
         sleep(TICK);
     }
+    // Under both locks, so that nobody joins what is going away.
     postgres.stop()?;
     home.remove()
 }
@@ -80,17 +82,9 @@ struct Locks<'a> {
 }
 
 impl Locks<'_> {
-    fn nobody_uses_it(&self) -> Result<bool, Error> {
-        let unused = try_lock(&self.users, &self.home.path)?;
-        if unused {
-            self.unlock(&self.users)?;
-        }
-        Ok(unused)
-    }
-
-    /// Takes both locks, or neither when somebody has come in the meantime. `boot` first, as those
-    /// who come do; and without waiting for either.
-    fn take_to_leave(&self) -> Result<bool, Error> {
+    /// Takes both, which is only possible while nobody uses the cluster or is about to; else neither.
+    /// Those who come take them in the same order, and here neither is waited for.
+    fn take_all(&self) -> Result<bool, Error> {
         if !try_lock(&self.boot, &self.home.path)? {
             return Ok(false);
         }
@@ -99,6 +93,11 @@ impl Locks<'_> {
             self.unlock(&self.boot)?;
         }
         Ok(alone)
+    }
+
+    fn give_back(&self) -> Result<(), Error> {
+        self.unlock(&self.users)?;
+        self.unlock(&self.boot)
     }
 
     fn unlock(&self, file: &File) -> Result<(), Error> {

@@ -142,6 +142,9 @@ impl Home {
         }
         // Under the lock, so that it cannot be what a new one says.
         remove_file(&self.endpoint_path())?;
+        // By name, because closing the file would not do while a child that another thread has just
+        // forked still has it, too; and the new helper tries only once.
+        helper.unlock().map_err(EmbeddedError::io("unlock helper in", &self.path))?;
         Ok(true)
     }
 
