@@ -82,7 +82,8 @@ async fn not_kept(mut response: Response) -> Response {
 /// The method and the whole path of every operation, as the router has them: what `docs/openapi.json` must describe.
 #[must_use]
 pub fn operations() -> Vec<(&'static str, String)> {
-    table().into_iter().map(|operation| (operation.method, format!("{BASE}{}", operation.path))).collect()
+    let below_base = table().into_iter().map(|operation| (operation.method, format!("{BASE}{}", operation.path)));
+    below_base.chain([("POST", webhook::PATH.to_owned())]).collect()
 }
 
 /// Every operation; the router is built from this table and from nothing else.
