@@ -13,8 +13,8 @@ use super::invariants::assert_sound;
 use crate::support::{Actor, World, pb, refusal};
 use oracle::Tenant;
 
-/// All calls together, as many as a minute is enough for. Another number is given in the environment as `DESKLEDGER_TEST_CALLS`.
-const CALLS: u64 = 30_000;
+/// All calls together. Another number is given in the environment as `DESKLEDGER_TEST_CALLS`.
+const CALLS: u64 = 100_000;
 /// Lanes run at once; each has two applications of its own, whose calls it makes one after the other.
 const LANES: u64 = 6;
 /// Another one is given in the environment as `DESKLEDGER_TEST_SEED`.
