@@ -24,9 +24,14 @@ create table rejected_events (
     digest bytea not null,
     receive_time timestamptz not null,
     cause text not null,
-    -- As it came, in JSON. Text, because JSON may hold what the database's own JSON type refuses.
+    -- As it came, in JSON; of a message that is deleted where it comes from, without its content. Text, because JSON may hold what the
+    -- database's own JSON type refuses.
     event text not null,
+    -- What its message is known by, where that can be read: when the message is deleted, this row goes too.
+    external_id text collate "C",
     constraint rejected_events_pkey primary key (application_key, id),
     constraint rejected_events_digest_key unique (application_key, digest),
     constraint rejected_events_digest_check check (length(digest) = 32)
 );
+
+create index rejected_events_external_id_idx on rejected_events (application_key, external_id) where external_id is not null;

@@ -1,9 +1,9 @@
 //! Bulk ingest: events become messages, a ticket is opened where there is none, and what cannot be stored is kept. One bad event never
 //! fails its batch.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -15,10 +15,10 @@ use crate::app::retry::Retry;
 use crate::domain::agent::Agent;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::chat_message::{ChatMessage, Stored};
-use crate::domain::conversation_message::{ConversationMessage, Incoming, Place};
+use crate::domain::conversation_message::{ConversationMessage, Incoming, Place, Remains};
 use crate::domain::deletion::{Order, RequestedFrom};
 use crate::domain::ids::{ChatMessageId, TicketId};
-use crate::domain::page::{Binding, Page, PageRequest, cut_to};
+use crate::domain::page::{Binding, Page, PageRequest};
 use crate::domain::random;
 use crate::domain::violation::FieldViolation;
 use crate::error::Error;
@@ -27,11 +27,16 @@ use crate::storage::ingest::{OfCustomer, Opening};
 use crate::storage::rejected_event::NewRejectedEvent;
 pub use crate::storage::rejected_event::RejectedEvent;
 
+/// The customer of a ticket that is opened by somebody else's message.
+const UNKNOWN_CUSTOMER: &str = "unknown";
+/// How many bytes of events a page of rejected ones has at most, the first one aside: common clients take 4 MiB.
+const MAX_PAGE_BYTES: i64 = 3 * 1024 * 1024;
+
 /// An event to take in.
 #[derive(Debug)]
 pub struct Event {
-    /// The event as it came.
-    pub json: Value,
+    /// The event as it came, in JSON.
+    pub text: String,
     /// What tells it from any other event, its repeats aside; `None` where nothing does.
     pub identity: Option<String>,
 }
@@ -49,6 +54,13 @@ pub enum Outcome {
     Rejected(RejectedEvent),
 }
 
+/// A message that was deleted.
+struct Tombstone {
+    message: ChatMessage,
+    /// The place of the event that did it.
+    deleted_by: usize,
+}
+
 /// An event that was looked at: nothing to store, a message, or why it is none.
 type Looked = Result<Option<Incoming>, String>;
 
@@ -58,7 +70,9 @@ impl App {
     /// # Errors
     /// [`Error::WriteConflict`]; when the database is away. Then nothing is stored and nothing kept.
     pub async fn ingest(&self, caller: &Caller, events: &[Event]) -> Result<Vec<Outcome>, Error> {
-        let looked: Vec<Looked> = events.iter().map(|event| look(caller, event)).collect();
+        let digest = |event: &Event| event.identity.as_ref().map(|_| digest(event));
+        let look = |event: &Event| look(caller, &event.text, digest(event).as_ref().map(<[u8; 32]>::as_slice));
+        let looked: Vec<Looked> = events.iter().map(look).collect();
         let mut retry = Retry::new();
         loop {
             let outcome = self.ingest_once(caller, events, &looked).await;
@@ -72,8 +86,9 @@ impl App {
         let Begun::New(mut write) = self.begin_write(caller, None).await? else {
             return Err(Error::internal("a write without a request id is always new"));
         };
-        let mut stored = self.store_all(&mut write.transaction, caller, looked).await?.into_iter();
+        // In one order for all: rejected events, then tickets. A replay locks in that order too.
         let rejected = self.keep_all(&mut write.transaction, caller, events, looked).await?;
+        let mut stored = self.store_all(&mut write.transaction, caller, looked).await?.into_iter();
         let mut outcomes = Vec::with_capacity(events.len());
         for (event, looked) in events.iter().zip(looked) {
             outcomes.push(match looked {
@@ -94,41 +109,49 @@ impl App {
         if incoming.is_empty() {
             return Ok(Vec::new());
         }
+        erase_rejected(connection, caller, &incoming).await?;
         let tickets = self.tickets_of(connection, caller, &incoming).await?;
-        let messages = incoming.iter().map(|incoming| (tickets[&incoming.place], incoming.message.clone())).collect();
+        let messages = tickets.into_iter().zip(&incoming).map(|(ticket, incoming)| (ticket, incoming.message.clone())).collect();
         let stored = Batch::new(messages).store(connection, caller.application, self.now()).await?;
         let tombstones = self.delete_upstream(connection, caller, &incoming, &stored).await?;
-        let outcome = |Stored { message, duplicate }: Stored| match tombstones.get(&message.id) {
-            Some(tombstone) => Outcome::Stored(tombstone.clone()),
+        let outcome = |(at, Stored { message, duplicate }): (usize, Stored)| match tombstones.get(&message.id) {
+            Some(tombstone) if tombstone.deleted_by == at || !duplicate => Outcome::Stored(tombstone.message.clone()),
+            Some(tombstone) => Outcome::Duplicate(tombstone.message.clone()),
             None if duplicate => Outcome::Duplicate(message),
             None => Outcome::Stored(message),
         };
-        Ok(stored.into_iter().map(outcome).collect())
+        Ok(stored.into_iter().enumerate().map(outcome).collect())
     }
 
-    /// Finds the ticket of each place, and opens those that there are none of.
+    /// Finds the ticket of each message, and opens those that there are none of. A message without a channel that is known in one of its
+    /// customer's tickets belongs there, though that be closed by now: sent again it is a repeat, and its deletion is meant for it.
     async fn tickets_of(
         &self,
         connection: &mut PgConnection,
         caller: &Caller,
         incoming: &[&Incoming],
-    ) -> Result<HashMap<Place, TicketId>, Error> {
-        let customers: HashMap<&Place, &str> =
-            incoming.iter().map(|incoming| (&incoming.place, incoming.customer_sendbird_id.as_str())).collect();
-        let places: Vec<&Place> = customers.keys().copied().collect();
-        let mut found = Found::new(connection, caller, &places).await?;
+    ) -> Result<Vec<TicketId>, Error> {
+        let known = known_tickets(connection, caller, incoming).await?;
+        let mut places: HashMap<&Place, Option<&str>> = HashMap::new();
+        for (incoming, _) in incoming.iter().zip(&known).filter(|(_, known)| known.is_none()) {
+            let customer = places.entry(&incoming.place).or_default();
+            *customer = customer.or(incoming.customer_sendbird_id.as_deref());
+        }
+        let mut found = Found::new(connection, caller, places.keys().copied()).await?;
         let missing: Vec<Opening> = places
             .iter()
-            .filter(|place| found.ticket(place).is_none())
-            .map(|place| found.opening(place, customers[*place]))
+            .filter(|(place, _)| found.ticket(place).is_none())
+            .map(|(place, customer)| found.opening(place, customer.unwrap_or(UNKNOWN_CUSTOMER)))
             .collect();
         if !missing.is_empty() {
             storage::ingest::open_tickets(connection, caller.application, &missing, self.now()).await?;
-            found = Found::new(connection, caller, &places).await?;
+            found = Found::new(connection, caller, places.keys().copied()).await?;
         }
         // Another sender opened it and closed it in between: run again.
-        let ticket = |place: &&Place| Ok(((*place).clone(), found.ticket(place).ok_or(Error::WriteConflict)?));
-        places.iter().map(ticket).collect()
+        let ticket = |(incoming, known): (&&Incoming, Option<TicketId>)| {
+            known.or_else(|| found.ticket(&incoming.place)).ok_or(Error::WriteConflict)
+        };
+        incoming.iter().zip(known).map(ticket).collect()
     }
 
     /// Deletes here what is deleted where it comes from, and answers the tombstones that this made.
@@ -138,15 +161,16 @@ impl App {
         caller: &Caller,
         incoming: &[&Incoming],
         stored: &[Stored],
-    ) -> Result<HashMap<ChatMessageId, ChatMessage>, Error> {
+    ) -> Result<HashMap<ChatMessageId, Tombstone>, Error> {
         // By ticket, in the order in which all writers lock; by agent, since an order has one.
         let mut orders: BTreeMap<TicketId, Vec<(ChatMessageId, Option<Agent>)>> = BTreeMap::new();
-        let mut seen = HashSet::new();
-        for (incoming, Stored { message, .. }) in incoming.iter().zip(stored) {
+        let mut firsts: HashMap<ChatMessageId, usize> = HashMap::new();
+        for (at, (incoming, Stored { message, .. })) in incoming.iter().zip(stored).enumerate() {
             if let Some(agent) = &incoming.deletion
                 && message.deletion.is_none()
-                && seen.insert(message.id)
+                && let Entry::Vacant(first) = firsts.entry(message.id)
             {
+                first.insert(at);
                 orders.entry(message.ticket_id).or_default().push((message.id, agent.clone()));
             }
         }
@@ -165,7 +189,9 @@ impl App {
                 };
                 let salts: Vec<Vec<u8>> = ids.iter().map(|_| random::bytes::<32>().to_vec()).collect();
                 let attempts = storage::deletion::delete(connection, caller.application, &order, &ids, &salts).await?;
-                tombstones.extend(attempts.into_iter().map(|attempt| (attempt.message.id, attempt.message)));
+                let tombstone =
+                    |message: ChatMessage| Some((message.id, Tombstone { deleted_by: *firsts.get(&message.id)?, message }));
+                tombstones.extend(attempts.into_iter().filter_map(|attempt| tombstone(attempt.message)));
             }
         }
         Ok(tombstones)
@@ -181,8 +207,8 @@ impl App {
         let mut rejected: BTreeMap<[u8; 32], NewRejectedEvent> = BTreeMap::new();
         for (event, looked) in events.iter().zip(looked) {
             if let Err(cause) = looked {
-                let digest = digest(event);
-                rejected.insert(digest, NewRejectedEvent { digest, cause: cause.clone(), event: event.json.to_string() });
+                let (digest, Remains { event, external_id }) = (digest(event), Remains::of(&event.text));
+                rejected.insert(digest, NewRejectedEvent { digest, cause: cause.clone(), event, external_id });
             }
         }
         if rejected.is_empty() {
@@ -204,43 +230,35 @@ impl App {
             None => [0],
         };
         let mut connection = self.connection().await?;
-        let asked = page.size + 1; // one more tells whether there is a next page
-        let mut items = storage::rejected_event::list(&mut connection, caller.application, after, asked).await?;
-        let more = cut_to(&mut items, page.size);
-        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id]));
+        let (items, more) =
+            storage::rejected_event::list(&mut connection, caller.application, after, page.size, MAX_PAGE_BYTES).await?;
+        let last = items.last().filter(|_| more);
+        let next_page_token = last.map(|last| binding.token([last.id]));
         Ok(Page { total_size: 0, items, next_page_token })
     }
 
-    /// Takes a rejected event in again, as it came or `mended`. Rejected again it stays, with the new reason.
+    /// Takes a rejected event in again, as it came or as the event `mended`. Rejected again it stays, with the new reason.
     ///
     /// # Errors
     /// [`Error::RejectedEventNotFound`], [`Error::WriteConflict`]; when the database is away.
-    pub async fn replay_rejected_event(
-        &self,
-        caller: &Caller,
-        id: i64,
-        mended: Option<&ConversationMessage>,
-    ) -> Result<Outcome, Error> {
+    pub async fn replay_rejected_event(&self, caller: &Caller, id: i64, mended: Option<String>) -> Result<Outcome, Error> {
         let mut retry = Retry::new();
         loop {
-            let outcome = self.replay_once(caller, id, mended).await;
+            let outcome = self.replay_once(caller, id, mended.as_deref()).await;
             if !retry.again(&outcome).await {
                 return outcome;
             }
         }
     }
 
-    async fn replay_once(&self, caller: &Caller, id: i64, mended: Option<&ConversationMessage>) -> Result<Outcome, Error> {
+    async fn replay_once(&self, caller: &Caller, id: i64, mended: Option<&str>) -> Result<Outcome, Error> {
         let Begun::New(mut write) = self.begin_write(caller, None).await? else {
             return Err(Error::internal("a write without a request id is always new"));
         };
         let kept = storage::rejected_event::lock(&mut write.transaction, caller.application, id).await?;
-        let mut kept = kept.ok_or(Error::RejectedEventNotFound { id })?;
-        let json = match mended {
-            Some(message) => message.to_event(),
-            None => serde_json::from_str(&kept.event).map_err(Error::internal)?,
-        };
-        let looked = look(caller, &Event { json, identity: Some(format!("rejected:{id}")) });
+        let (mut kept, digest) = kept.ok_or(Error::RejectedEventNotFound { id })?;
+        // Known by what the event was known by: sent again, rejected again and replayed again, it is a repeat.
+        let looked = look(caller, mended.unwrap_or(&kept.event), Some(&digest));
         let outcome = match &looked {
             Err(cause) => {
                 storage::rejected_event::update_cause(&mut write.transaction, caller.application, id, cause).await?;
@@ -258,11 +276,11 @@ impl App {
     }
 }
 
-/// Reads and checks an event.
-fn look(caller: &Caller, event: &Event) -> Looked {
+/// Reads and checks an event, which without an id of its own is known by `digest`.
+fn look(caller: &Caller, event: &str, digest: Option<&[u8]>) -> Looked {
     let causes = |violations: Vec<FieldViolation>| violations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let Some(message) = ConversationMessage::of_event(&event.json).map_err(causes)? else { return Ok(None) };
-    let external_id = event.identity.as_ref().map(|_| format!("event:{}", random::digits(&digest(event))));
+    let Some(message) = ConversationMessage::of_event(event).map_err(causes)? else { return Ok(None) };
+    let external_id = digest.map(|digest| format!("event:{}", random::digits(digest)));
     let incoming = message.parse(external_id.as_deref()).map_err(causes)?;
     if incoming.deletion.is_some()
         && let Err(error) = caller.require(Scope::MessagesDelete)
@@ -272,11 +290,40 @@ fn look(caller: &Caller, event: &Event) -> Looked {
     Ok(Some(incoming))
 }
 
+/// Removes what was rejected of messages that are now deleted: it may hold their content.
+async fn erase_rejected(connection: &mut PgConnection, caller: &Caller, incoming: &[&Incoming]) -> Result<(), Error> {
+    let deleted = incoming.iter().filter(|incoming| incoming.deletion.is_some());
+    let external_ids: Vec<String> = deleted.filter_map(|incoming| incoming.message.external_id.clone()).collect();
+    if external_ids.is_empty() {
+        return Ok(());
+    }
+    storage::rejected_event::erase(connection, caller.application, &external_ids).await
+}
+
+/// Finds the ticket of each message without a channel that one of its customer's tickets has already.
+async fn known_tickets(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    incoming: &[&Incoming],
+) -> Result<Vec<Option<TicketId>>, Error> {
+    let key = |incoming: &Incoming| match &incoming.place {
+        Place::Channel(_) => None,
+        Place::Customer(customer) => Some((customer.clone(), incoming.message.external_id.clone()?)),
+    };
+    let keys: Vec<Option<(String, String)>> = incoming.iter().map(|incoming| key(incoming)).collect();
+    let (customers, external_ids): (Vec<String>, Vec<String>) = keys.iter().flatten().cloned().unzip();
+    let found = match customers.is_empty() {
+        true => HashMap::new(),
+        false => storage::ingest::tickets_of_messages(connection, caller.application, &customers, &external_ids).await?,
+    };
+    Ok(keys.iter().map(|key| found.get(key.as_ref()?).copied()).collect())
+}
+
 /// What tells the event from any other: its identity, else all of it.
 fn digest(event: &Event) -> [u8; 32] {
     match &event.identity {
         Some(identity) => Sha256::new().chain_update("identity\0").chain_update(identity).finalize().into(),
-        None => Sha256::new().chain_update("event\0").chain_update(event.json.to_string()).finalize().into(),
+        None => Sha256::new().chain_update("event\0").chain_update(&event.text).finalize().into(),
     }
 }
 
@@ -298,7 +345,7 @@ struct Found {
 }
 
 impl Found {
-    async fn new(connection: &mut PgConnection, caller: &Caller, places: &[&Place]) -> Result<Self, Error> {
+    async fn new(connection: &mut PgConnection, caller: &Caller, places: impl Iterator<Item = &Place>) -> Result<Self, Error> {
         let (mut channels, mut customers) = (Vec::new(), Vec::new());
         for place in places {
             match place {

@@ -1,10 +1,14 @@
 //! Conversation messages: what another desk sends, in its own JSON, and what it becomes here.
 
+mod remains;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+pub use self::remains::Remains;
 use crate::domain::agent::Agent;
 use crate::domain::chat_message::{ChatMessageDraft, EVENT_SENDBIRD_ID, File, NewChatMessage, UserType};
+use crate::domain::json::{Strict, integer};
 use crate::domain::text;
 use crate::domain::violation::{FieldViolation, Rule, Violations};
 
@@ -53,8 +57,8 @@ pub enum Place {
 pub struct Incoming {
     /// Where it belongs.
     pub place: Place,
-    /// The customer of the ticket, should it have to be opened.
-    pub customer_sendbird_id: String,
+    /// The customer, where the message says who that is.
+    pub customer_sendbird_id: Option<String>,
     /// The message; without content when it is deleted.
     pub message: NewChatMessage,
     /// It is deleted where it comes from; by this agent, where it says so.
@@ -66,10 +70,10 @@ impl ConversationMessage {
     ///
     /// # Errors
     /// What is wrong, by field.
-    pub fn of_event(event: &Value) -> Result<Option<Self>, Vec<FieldViolation>> {
+    pub fn of_event(event: &str) -> Result<Option<Self>, Vec<FieldViolation>> {
         let wrong = |field: &str, rule| Err(vec![FieldViolation::new(field, rule)]);
-        let Some(event) = event.as_object() else { return wrong("event", Rule::Object) };
-        let Some(kind) = event.get("name") else { return Self::of_json(event, event.get("channel")).map(Some) };
+        let Ok(Strict(Value::Object(event))) = serde_json::from_str(event) else { return wrong("event", Rule::Object) };
+        let Some(kind) = event.get("name") else { return Self::of_json(&event, event.get("channel")).map(Some) };
         let Some(kind) = kind.as_str() else { return wrong("name", Rule::Text) };
         if UNSTORED_KINDS.contains(&kind) {
             return Ok(None);
@@ -82,7 +86,7 @@ impl ConversationMessage {
         }
         let Some(data) = event.get("data").and_then(Value::as_str) else { return wrong("data", Rule::Text) };
         match serde_json::from_str(data) {
-            Ok(Value::Object(message)) => Self::of_json(&message, event.get("channel")).map(Some),
+            Ok(Strict(Value::Object(message))) => Self::of_json(&message, event.get("channel")).map(Some),
             _ => wrong("data", Rule::Object),
         }
     }
@@ -102,7 +106,12 @@ impl ConversationMessage {
         let files = files_of(json.get("files"), &mut violations);
         let deleted = violations.check(is_deleted(json.get("state")));
         let create_time = violations.check(time_of("createdAt", json.get("createdAt")));
-        let deleted_by = violations.check(reference("deletedBy", json.get("deletedBy")));
+        let deleted_by = violations.check(agent_of("deletedBy", json.get("deletedBy")));
+        // A file without a name is no content, and is told beside.
+        let has_file = files.as_ref().is_none_or(|files| files.iter().any(|file| !file.name.is_empty()));
+        if message.as_ref().is_some_and(String::is_empty) && !has_file && deleted == Some(false) {
+            violations.add("message", Rule::Required);
+        }
         let parsed = (|| {
             Some(Self {
                 id: id?,
@@ -113,7 +122,7 @@ impl ConversationMessage {
                 files: files?,
                 deleted: deleted?,
                 create_time: create_time?,
-                deleted_by: deleted_by.map(|id| (id != 0).then(|| Agent { id, ..Agent::default() }))?,
+                deleted_by: deleted_by?,
             })
         })();
         violations.settle(parsed)
@@ -122,6 +131,10 @@ impl ConversationMessage {
     /// The event that [`Self::of_event`] reads this from.
     #[must_use]
     pub fn to_event(&self) -> Value {
+        let agent = |agent: &Agent| {
+            let meta = json!({"displayName": agent.display_name, "sendbirdId": agent.sendbird_id, "email": agent.email});
+            json!({"id": agent.id, "type": "users", "meta": meta})
+        };
         let reference = |id: i64, kind: &str| if id == 0 { Value::Null } else { json!({"id": id, "type": kind}) };
         let file = |file: &File| json!({"filename": file.name, "url": file.url, "contentType": file.content_type, "size": file.size_bytes});
         json!({
@@ -134,7 +147,7 @@ impl ConversationMessage {
                 "files": self.files.iter().map(file).collect::<Vec<_>>(),
                 "state": if self.deleted { "deleted" } else { "active" },
                 "createdAt": self.create_time,
-                "deletedBy": reference(self.deleted_by.as_ref().map_or(0, |agent| agent.id), "users"),
+                "deletedBy": self.deleted_by.as_ref().map(agent),
             },
         })
     }
@@ -157,8 +170,9 @@ impl ConversationMessage {
             }
             (true, contact_id) => Some(Place::Customer(contact(contact_id))),
         };
-        if self.message.is_empty() && self.files.is_empty() && !self.deleted {
-            violations.add("message", Rule::Required);
+        if self.deleted && self.id == 0 {
+            // Acknowledged it would pass for done, while the message that was meant stays.
+            violations.add("id", Rule::Required);
         }
         let (user_type, user_sendbird_id) = match (self.contact_id, self.user_id) {
             (0, 0) => (UserType::Event, EVENT_SENDBIRD_ID.to_owned()),
@@ -180,14 +194,40 @@ impl ConversationMessage {
             files: if self.deleted { Vec::new() } else { self.files },
             external_id: match self.id {
                 0 => fallback_id.unwrap_or_default().to_owned(),
-                id => format!("conversationmessage:{id}"),
+                id => external_id(id),
             },
         };
-        let message = NewChatMessage::parse("", draft, &mut violations);
-        let customer_sendbird_id = if self.contact_id == 0 { "unknown".to_owned() } else { contact(self.contact_id) };
+        let mut of_message = Violations::default();
+        let message = NewChatMessage::parse("", draft, &mut of_message);
+        let message = of_message.settle(message).map_err(|found| {
+            for FieldViolation { field, rule } in found {
+                violations.add(wire_name(&field), rule);
+            }
+        });
+        let message = message.ok();
+        let customer_sendbird_id = (self.contact_id != 0).then(|| contact(self.contact_id));
         let parsed = place.zip(message).zip(deletion);
         violations.settle(parsed.map(|((place, message), deletion)| Incoming { place, customer_sendbird_id, message, deletion }))
     }
+}
+
+/// What a message is known by that has an id of its own.
+fn external_id(id: i64) -> String {
+    format!("conversationmessage:{id}")
+}
+
+/// The name that a field of a message has in an event.
+fn wire_name(field: &str) -> String {
+    let field = field.trim_start_matches('.');
+    let (path, name) = field.rsplit_once('.').map_or(("", field), |(path, name)| (path, name));
+    let name = match name {
+        "name" => "filename",
+        "content_type" => "contentType",
+        "size_bytes" => "size",
+        "create_time" => "createdAt",
+        other => other,
+    };
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
 /// The id of a contact where other ids are those of the chat platform.
@@ -212,9 +252,9 @@ fn id_of(field: &str, value: Option<&Value>) -> Result<i64, FieldViolation> {
     let id = match given(value) {
         None => Some(0),
         Some(Value::String(text)) => text.parse().ok(),
-        Some(value) => value.as_i64(),
+        Some(value) => integer(value),
     };
-    id.filter(|id| *id >= 0).ok_or_else(|| FieldViolation::new(field, Rule::Integer))
+    id.ok_or_else(|| FieldViolation::new(field, Rule::Integer))
 }
 
 /// A reference is `{"id": 2, "type": "users"}`, or the id alone.
@@ -223,6 +263,15 @@ fn reference(field: &str, value: Option<&Value>) -> Result<i64, FieldViolation> 
         Some(Value::Object(reference)) => id_of(&format!("{field}.id"), reference.get("id")),
         other => id_of(field, other),
     }
+}
+
+/// Who did something: a reference, what is known of the person under `meta`.
+fn agent_of(field: &str, value: Option<&Value>) -> Result<Option<Agent>, FieldViolation> {
+    let id = reference(field, value)?;
+    let meta = value.and_then(|value| value.get("meta"));
+    let text = |key| meta.and_then(|meta| meta.get(key)?.as_str()).unwrap_or_default().to_owned();
+    let agent = Agent { id, display_name: text("displayName"), sendbird_id: text("sendbirdId"), email: text("email") };
+    Ok((agent != Agent::default()).then_some(agent))
 }
 
 fn is_deleted(value: Option<&Value>) -> Result<bool, FieldViolation> {
@@ -269,7 +318,7 @@ fn files_of(value: Option<&Value>, violations: &mut Violations) -> Option<Vec<Fi
         if name.is_empty() {
             violations.add(format!("files[{at}].filename"), Rule::Required);
         }
-        let url = if url.is_empty() { format!("files/{id}") } else { url };
+        let url = if file.contains_key("url") { url } else { format!("files/{id}") };
         parsed.push(File { url, name, content_type, size_bytes });
     }
     Some(parsed)
@@ -288,9 +337,10 @@ mod tests {
             message: "hello".to_owned(),
             files: vec![File { url: "u".to_owned(), name: "n".to_owned(), content_type: "t".to_owned(), size_bytes: 3 }],
             create_time: Some("2026-01-02T03:04:05.000006Z".parse().expect("a time")),
+            deleted_by: Some(Agent { id: 9, sendbird_id: "kim".to_owned(), ..Agent::default() }),
             ..ConversationMessage::default()
         };
-        let read = ConversationMessage::of_event(&message.to_event()).expect("sound").expect("stored");
+        let read = ConversationMessage::of_event(&message.to_event().to_string()).expect("sound").expect("stored");
         assert_eq!(read.to_event(), message.to_event());
     }
 

@@ -9,6 +9,7 @@ pub mod conversation_message;
 pub mod deletion;
 pub mod deletion_log;
 pub mod ids;
+pub mod json;
 pub mod page;
 pub mod random;
 pub mod request;

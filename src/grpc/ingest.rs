@@ -1,5 +1,6 @@
 //! IngestService.
 
+use serde_json::Value;
 use tonic::{Request, Response, Status};
 
 use crate::app::{Event, Outcome, RejectedEvent};
@@ -32,14 +33,10 @@ impl IngestService for Door {
         if count == 0 {
             violations.add("conversation_messages", Rule::Required);
         }
-        let messages = request.conversation_messages.into_iter().enumerate();
-        let messages: Vec<Option<ConversationMessage>> = messages
-            .map(|(at, message)| conversation_message(&format!("conversation_messages[{at}]"), message, &mut violations))
-            .collect();
         let request_id = parse::request_id(&request.request_id, &mut violations);
-        let (messages, request_id) = violations.finish(messages.into_iter().collect::<Option<Vec<_>>>().zip(request_id))?;
-        let event = |(at, message): (usize, ConversationMessage)| event(&message, request_id, at);
-        let events: Vec<Event> = messages.into_iter().enumerate().map(event).collect();
+        let request_id = violations.finish(request_id)?;
+        let messages = request.conversation_messages.into_iter().enumerate();
+        let events: Vec<Event> = messages.map(|(at, message)| event(message, request_id, at)).collect();
         let outcomes = self.app.ingest(&caller, &events).await?;
         let results = outcomes.into_iter().map(render).collect();
         Ok(Response::new(proto::IngestConversationMessagesResponse { results }))
@@ -66,57 +63,51 @@ impl IngestService for Door {
         let (caller, request) = authorize(request, Scope::MessagesWrite)?;
         let mut violations = Violations::default();
         let id = violations.check(parse::id("id", request.id));
-        let mended = match request.conversation_message {
-            None => Some(None),
-            Some(message) => conversation_message("conversation_message", message, &mut violations).map(Some),
-        };
-        let (id, mended) = violations.finish(id.zip(mended))?;
-        let outcome = self.app.replay_rejected_event(&caller, id, mended.as_ref()).await?;
+        let id = violations.finish(id)?;
+        let mended = request.conversation_message.map(|message| to_event(message).to_string());
+        let outcome = self.app.replay_rejected_event(&caller, id, mended).await?;
         Ok(Response::new(proto::ReplayRejectedEventResponse { result: Some(render(outcome)) }))
     }
 }
 
-/// Reads what the wire alone can get wrong; the rest is checked message by message, so that one bad message fails no other.
-fn conversation_message(
-    path: &str,
-    message: proto::ConversationMessage,
-    violations: &mut Violations,
-) -> Option<ConversationMessage> {
-    let create_time = match message.create_time {
-        None => Some(None),
-        Some(time) => violations.check(parse::time(&format!("{path}.create_time"), time)).map(Some),
-    };
-    let deleted = match proto::ConversationMessageState::try_from(message.state) {
-        Ok(proto::ConversationMessageState::Deleted) => Some(true),
-        Ok(proto::ConversationMessageState::Unspecified | proto::ConversationMessageState::Active) => Some(false),
-        Err(_) => {
-            let allowed = "CONVERSATION_MESSAGE_STATE_ACTIVE, CONVERSATION_MESSAGE_STATE_DELETED";
-            violations.add(format!("{path}.state"), Rule::OneOf { allowed });
-            None
-        }
+/// The message as the event that carries it on the other wire. A value that only this wire can get wrong stays in it as text, so that it
+/// is rejected there and fails no other message.
+fn to_event(message: proto::ConversationMessage) -> Value {
+    let state = proto::ConversationMessageState::try_from(message.state);
+    let (create_time, wrong_time) = match message.create_time {
+        None => (None, None),
+        Some(time) => match parse::time("create_time", time) {
+            Ok(time) => (Some(time), None),
+            Err(_) => (None, Some(format!("{}.{:09}", time.seconds, time.nanos))),
+        },
     };
     let file =
         |file: proto::File| File { url: file.url, name: file.name, content_type: file.content_type, size_bytes: file.size_bytes };
-    Some(ConversationMessage {
+    let parsed = ConversationMessage {
         id: message.id,
         channel_url: message.channel_url,
         contact_id: message.contact_id,
         user_id: message.user_id,
         message: message.message,
         files: message.files.into_iter().map(file).collect(),
-        deleted: deleted?,
-        create_time: create_time?,
+        deleted: state == Ok(proto::ConversationMessageState::Deleted),
+        create_time,
         deleted_by: message.deleted_by.map(Into::into),
-    })
+    };
+    let mut event = parsed.to_event();
+    if let Some(time) = wrong_time {
+        event["conversationmessage"]["createdAt"] = time.into();
+    }
+    if state.is_err() {
+        event["conversationmessage"]["state"] = message.state.to_string().into();
+    }
+    event
 }
 
-fn event(message: &ConversationMessage, request_id: Option<RequestId>, at: usize) -> Event {
-    let identity = match (message.id, request_id) {
-        (0, None) => None,
-        (0, Some(request_id)) => Some(format!("{}\0{at}", request_id.0)),
-        (id, _) => Some(format!("conversationmessage\0{}\0{id}", message.channel_url)),
-    };
-    Event { json: message.to_event(), identity }
+fn event(message: proto::ConversationMessage, request_id: Option<RequestId>, at: usize) -> Event {
+    // One with an id of its own is known by it.
+    let identity = request_id.filter(|_| message.id == 0).map(|id| format!("request\0{}\0{at}", id.0));
+    Event { text: to_event(message).to_string(), identity }
 }
 
 fn render(outcome: Outcome) -> proto::IngestResult {

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::domain::json;
 use crate::domain::text;
 use crate::domain::violation::{FieldViolation, Rule};
-use crate::rest::body::{self, Object};
+use crate::rest::body::Object;
 
 /// The parameters of a call, decoded.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +34,7 @@ impl Query {
                 None => continue,
                 Some(Value::String(text)) => text.clone(),
                 // Anything but a text or an integer is told as what it is not.
-                Some(other) => body::integer(other).map_or_else(|| other.to_string(), |integer| integer.to_string()),
+                Some(other) => json::integer(other).map_or_else(|| other.to_string(), |integer| integer.to_string()),
             };
             self.0.push((name.to_owned(), value));
         }

@@ -11,6 +11,7 @@ use crate::domain::agent::Agent;
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::NewChatMessage;
 use crate::domain::ids::TicketId;
+use crate::domain::json::{Strict, integer};
 use crate::domain::text;
 use crate::domain::ticket::{
     ChannelType, CustomField, CustomerDraft, Group, MAX_PAGE_SIZE, NewTicket, Ticket, TicketChange, TicketDraft, TicketFilter,
@@ -18,7 +19,7 @@ use crate::domain::ticket::{
 };
 use crate::domain::violation::{FieldViolation, Rule, Violations};
 use crate::error::Error;
-use crate::rest::body::{Object, Strict, integer};
+use crate::rest::body::Object;
 use crate::rest::call::Call;
 use crate::rest::{Door, envelope};
 

@@ -8,6 +8,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::app::{Event, Outcome};
@@ -17,7 +19,6 @@ use crate::domain::chat_message::{ChatMessage, UserType};
 use crate::domain::conversation_message::ConversationMessage;
 use crate::domain::violation::{FieldViolation, Rule};
 use crate::error::Error;
-use crate::rest::body::Strict;
 use crate::rest::ticket::time;
 use crate::rest::{Door, error};
 use crate::telemetry;
@@ -80,53 +81,70 @@ async fn take_in(door: &Door, caller: &Caller, events: &[Event]) -> Result<Respo
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
+/// A batch that Pusher signed. Its events stay as they came: one that cannot be read must not spoil the others.
+#[derive(Deserialize)]
+struct Signed<'a> {
+    #[serde(borrow)]
+    time_ms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    events: Option<&'a RawValue>,
+}
+
+/// Conversation messages in one body.
+#[derive(Deserialize)]
+struct Bare<'a> {
+    #[serde(borrow)]
+    conversationmessages: Option<&'a RawValue>,
+}
+
 /// Reads a batch that Pusher signed. One whose time is outside the window is refused: it may be a recorded one, sent again.
 fn signed(body: &[u8], key: &str, now: i64, window: Duration) -> Result<Vec<Event>, NoBatch> {
-    let Ok(Strict(Value::Object(batch))) = serde_json::from_slice(body) else {
-        return Err(NoBatch::of("body", "must be a JSON object"));
-    };
-    let Some(time_ms) = batch.get("time_ms").and_then(Value::as_i64) else {
-        return Err(NoBatch::of("time_ms", "must be an integer"));
-    };
+    let (batch, _): (Signed, &str) = object(body)?;
+    let time_ms = batch.time_ms.and_then(|time| serde_json::from_str::<i64>(time.get()).ok());
+    let time_ms = time_ms.ok_or_else(|| NoBatch::of("time_ms", "must be an integer"))?;
     if u128::from(now.abs_diff(time_ms)) > window.as_millis() {
         return Err(NoBatch::of("time_ms", "must be within the last minutes"));
     }
-    let Some(events) = batch.get("events").and_then(Value::as_array) else { return Err(NoBatch::of("events", "must be set")) };
-    let event =
-        |(index, json): (usize, &Value)| Event { identity: Some(format!("{key}\0{time_ms}\0{index}\0{json}")), json: json.clone() };
-    bounded(events.iter().enumerate().map(event).collect(), "events")
+    let events = batch.events.ok_or_else(|| NoBatch::of("events", "must be set"))?;
+    let event = |(index, text): (usize, &RawValue)| Event {
+        identity: Some(format!("signed\0{key}\0{time_ms}\0{index}\0{text}")),
+        text: text.get().to_owned(),
+    };
+    Ok(items(events, "events")?.into_iter().enumerate().map(event).collect())
 }
 
 /// Reads a conversation message, one under `conversationmessage`, or an array of either under `conversationmessages`. A message that stands
 /// alone and is wrong is no batch: there is nothing else in it to store.
 fn bare(body: &[u8]) -> Result<Vec<Event>, NoBatch> {
-    let Ok(Strict(Value::Object(batch))) = serde_json::from_slice(body) else {
-        return Err(NoBatch::of("body", "must be a JSON object"));
-    };
-    match batch.get("conversationmessages") {
-        Some(Value::Array(messages)) => bounded(messages.iter().cloned().map(event_of).collect(), "conversationmessages"),
-        Some(_) => Err(NoBatch::of("conversationmessages", "must be an array")),
-        None => {
-            let event = Value::Object(batch);
-            match ConversationMessage::of_event(&event) {
-                Ok(Some(message)) => message.parse(None).map_err(NoBatch::from)?,
-                Ok(None) => return Err(NoBatch::of("message", "must be set")),
-                Err(violations) => return Err(violations.into()),
-            };
-            Ok(vec![event_of(event)])
-        }
+    let (batch, text): (Bare, &str) = object(body)?;
+    if let Some(messages) = batch.conversationmessages {
+        let messages = items(messages, "conversationmessages")?;
+        return Ok(messages.into_iter().map(|message| event_of(message.get())).collect());
     }
+    match ConversationMessage::of_event(text)? {
+        Some(message) => message.parse(None)?,
+        None => return Err(NoBatch::of("message", "must be set")),
+    };
+    Ok(vec![event_of(text)])
+}
+
+/// Reads the keys of a body that are asked for, and answers the body as text too.
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(T, &'a str), NoBatch> {
+    let text = std::str::from_utf8(body).ok().filter(|text| text.trim_start().starts_with('{'));
+    let parsed = text.and_then(|text| Some((serde_json::from_str(text).ok()?, text)));
+    parsed.ok_or_else(|| NoBatch::of("body", "must be a JSON object"))
+}
+
+fn items<'a>(array: &'a RawValue, field: &str) -> Result<Vec<&'a RawValue>, NoBatch> {
+    let items: Vec<&RawValue> = serde_json::from_str(array.get()).map_err(|_| NoBatch::of(field, "must be an array"))?;
+    if items.len() > MAX_EVENTS { Err(NoBatch::of(field, "must have at most 10000 items")) } else { Ok(items) }
 }
 
 /// A message without an id of its own is known by all of it, when it says when it was sent: a person does say the same twice.
-fn event_of(json: Value) -> Event {
-    let message = json.get("conversationmessage").unwrap_or(&json);
-    let identity = message.get("createdAt").filter(|time| time.is_string()).map(|_| json.to_string());
-    Event { json, identity }
-}
-
-fn bounded(events: Vec<Event>, field: &str) -> Result<Vec<Event>, NoBatch> {
-    if events.len() > MAX_EVENTS { Err(NoBatch::of(field, "must have at most 10000 items")) } else { Ok(events) }
+fn event_of(text: &str) -> Event {
+    let message = ConversationMessage::of_event(text).ok().flatten();
+    let identity = message.and_then(|message| message.create_time).map(|_| format!("bare\0{text}"));
+    Event { text: text.to_owned(), identity }
 }
 
 /// A conversation message on this wire. Its id is the sender's own where it gave one.
@@ -179,8 +197,7 @@ impl From<Vec<FieldViolation>> for NoBatch {
                 Rule::Required => "must be set".to_owned(),
                 _ => violation.to_string(),
             };
-            let field = violation.field.trim_start_matches('.').to_owned();
-            if let Value::Array(texts) = errors.entry(field).or_insert_with(|| json!([])) {
+            if let Value::Array(texts) = errors.entry(violation.field).or_insert_with(|| json!([])) {
                 texts.push(text.into());
             }
         }

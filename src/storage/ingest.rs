@@ -82,6 +82,34 @@ pub async fn tickets_of_customers(
     Ok(rows.into_iter().map(|row| (row.customer_sendbird_id, of_customer(row.open, row.newest))).collect())
 }
 
+/// Finds messages by external id in their customers' tickets, the oldest ticket that has it. Both lists are of the same length.
+///
+/// # Errors
+/// When the database is away.
+pub async fn tickets_of_messages(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    customer_sendbird_ids: &[String],
+    external_ids: &[String],
+) -> Result<HashMap<(String, String), TicketId>, Error> {
+    let rows = sqlx::query!(
+        r#"
+        select asked.customer_sendbird_id as "customer_sendbird_id!", asked.external_id as "external_id!", min(m.ticket_id) as "ticket_id!"
+        from unnest($2::text[], $3::text[]) as asked (customer_sendbird_id, external_id)
+        join tickets t on t.application_key = $1 and t.customer_sendbird_id = asked.customer_sendbird_id
+        join chat_messages m on m.application_key = $1 and m.ticket_id = t.id and m.external_id = asked.external_id
+        group by asked.customer_sendbird_id, asked.external_id
+        "#,
+        application.0,
+        customer_sendbird_ids,
+        external_ids,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    Ok(rows.into_iter().map(|row| ((row.customer_sendbird_id, row.external_id), TicketId(row.ticket_id))).collect())
+}
+
 /// Opens tickets, PENDING. One whose claim another transaction holds is left out, after waiting for it: look again.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod clock;
 pub mod database;
+pub mod ingest;
 pub mod methods;
 pub mod raw;
 pub mod raw_line;
@@ -10,6 +11,7 @@ pub mod door;
 pub mod http;
 pub mod refusal;
 pub mod ticket;
+pub mod webhook;
 pub mod world;
 
 pub use actor::Actor;
