@@ -7,6 +7,8 @@ use clap::Subcommand;
 
 use crate::cli::database::{Database, Running};
 use crate::config::DatabaseSettings;
+use crate::domain::application::parse_name;
+use crate::domain::webhook_key::{parse_key, parse_secret};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -15,13 +17,13 @@ pub(super) enum Command {
         /// The application's id
         application: String,
         /// What senders name in X-Pusher-Key. Default: random
-        #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        #[arg(long, value_parser = parse_key)]
         key: Option<String>,
         /// What signatures are made with, from the environment so that it stands in no list of processes. Default: random
-        #[arg(long, env = "DESKLEDGER_WEBHOOK_SECRET", hide_env_values = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        #[arg(long, env = "DESKLEDGER_WEBHOOK_SECRET", hide_env_values = true)]
         secret: Option<String>,
         /// What the key is for, in words
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", value_parser = parse_name)]
         name: String,
     },
     /// List an application's keys, oldest first, without their secrets
@@ -41,6 +43,8 @@ pub(super) async fn run(database: DatabaseSettings, command: Command) -> anyhow:
     let app = database.app(Duration::ZERO);
     match command {
         Command::Add { application, key, secret, name } => {
+            // Not by clap, which would tell the value.
+            let secret = secret.as_deref().map(parse_secret).transpose().map_err(anyhow::Error::msg)?;
             let found =
                 app.find_application(&application).await?.with_context(|| format!("there is no application {application}"))?;
             match app.add_webhook_key(&found, key, secret, name).await? {

@@ -16,3 +16,4 @@ pub mod request;
 pub mod text;
 pub mod ticket;
 pub mod violation;
+pub mod webhook_key;

@@ -10,5 +10,6 @@ mod program;
 mod serve;
 mod settings;
 mod tokens;
+mod webhook_keys;
 #[cfg(feature = "test-with-tools")]
 mod real_tools;
