@@ -1,8 +1,10 @@
 //! All tests in one binary, so that they are linked once and run in parallel. `support` holds the actors, `spec` the promises made to
-//! callers, `storage` the promises of the database, `commands` the program as a process.
+//! callers, `storage` the promises of the database, `commands` the program as a process,
+//! `embedded` the private server.
 
 mod support;
 
 mod commands;
+mod embedded;
 mod spec;
 mod storage;
