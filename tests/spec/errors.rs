@@ -153,7 +153,7 @@ async fn an_internal_error_says_nothing_of_its_cause() {
 }
 
 /// One of each error; a value that varies is another one for another seed.
-fn errors(seed: i64) -> Vec<Error> {
+pub fn errors(seed: i64) -> Vec<Error> {
     let (ticket_id, id) = (TicketId(7000 + seed), ChatMessageId(9000 + seed));
     let (field, other_field) = if seed == 1 { ("page_token", "ids") } else { ("resume_token", "chat_messages") };
     let (status, next) =

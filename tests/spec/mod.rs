@@ -8,7 +8,7 @@ mod coverage;
 mod deletion;
 mod deletion_log;
 mod erasure;
-mod errors;
+pub mod errors;
 mod grpc_web;
 mod house;
 mod idempotency;
