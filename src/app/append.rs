@@ -10,6 +10,9 @@ use crate::domain::ids::{ApplicationKey, TicketId};
 use crate::error::Error;
 use crate::storage;
 
+/// How many messages one statement takes. It joins what it is given by nested loops: ten times as many take a hundred times as long.
+const MAX_STATEMENT: usize = 1000;
+
 /// Messages to store, those that repeat an external id of an earlier one set aside.
 pub(super) struct Batch {
     distinct: Vec<(TicketId, NewChatMessage)>,
@@ -42,18 +45,42 @@ impl Batch {
         batch
     }
 
-    /// Stores the messages in one statement and answers each in the order given.
+    /// Stores the messages, a thousand in a statement, and answers each in the order given.
     pub(super) async fn store(
         &self,
         connection: &mut PgConnection,
         application: ApplicationKey,
         now: DateTime<Utc>,
     ) -> Result<Vec<Stored>, Error> {
-        let stored = storage::chat_message::append(connection, application, &self.distinct, now).await?;
+        let stored = if self.distinct.len() <= MAX_STATEMENT {
+            storage::chat_message::append(connection, application, &self.distinct, now).await?
+        } else {
+            self.append_in_parts(connection, application, now).await?
+        };
         let answer = |asked: &Asked| match &stored[asked.distinct] {
             Some(Stored { message, duplicate }) => Ok(Stored { message: message.clone(), duplicate: *duplicate || asked.repeated }),
             None => Err(Error::TicketNotFound { ticket_id: self.distinct[asked.distinct].0 }),
         };
         self.asked.iter().map(answer).collect()
+    }
+
+    /// By ticket, so that the statements together lock tickets in the one order in which each of them does.
+    async fn append_in_parts(
+        &self,
+        connection: &mut PgConnection,
+        application: ApplicationKey,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Option<Stored>>, Error> {
+        let mut order: Vec<usize> = (0..self.distinct.len()).collect();
+        order.sort_by_key(|at| self.distinct[*at].0);
+        let mut stored = vec![None; self.distinct.len()];
+        for part in order.chunks(MAX_STATEMENT) {
+            let messages: Vec<(TicketId, NewChatMessage)> = part.iter().map(|at| self.distinct[*at].clone()).collect();
+            let answers = storage::chat_message::append(connection, application, &messages, now).await?;
+            for (at, answer) in part.iter().zip(answers) {
+                stored[*at] = answer;
+            }
+        }
+        Ok(stored)
     }
 }

@@ -206,6 +206,17 @@ pub async fn append(
                 group by ticket_id
             ) stored
             where t.application_key = $1 and t.id = stored.ticket_id
+        ),
+        known as materialized (
+            -- Message by message, once: joined freely, a planner that knows little reads the whole application for each ticket.
+            select found.*
+            from unnest($2, $9) as asked (ticket_id, external_id)
+            cross join lateral (
+                select *
+                from chat_messages m
+                where m.application_key = $1 and m.ticket_id = asked.ticket_id and m.external_id = asked.external_id
+                limit 1
+            ) found
         )
         select null::bigint as version, ticket.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?",
             m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?",
@@ -216,10 +227,8 @@ pub async fn append(
             select *
             from inserted
             union all
-            select known.*
-            from unnest($2, $9) as asked (ticket_id, external_id)
-            join chat_messages known
-                on known.application_key = $1 and known.ticket_id = asked.ticket_id and known.external_id = asked.external_id
+            select *
+            from known
         ) m on m.ticket_id = ticket.id
         order by m.ticket_id, m.message_id
         "#,

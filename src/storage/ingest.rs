@@ -94,10 +94,15 @@ pub async fn tickets_of_messages(
 ) -> Result<HashMap<(String, String), TicketId>, Error> {
     let rows = sqlx::query!(
         r#"
-        select asked.customer_sendbird_id as "customer_sendbird_id!", asked.external_id as "external_id!", min(m.ticket_id) as "ticket_id!"
+        select asked.customer_sendbird_id as "customer_sendbird_id!", asked.external_id as "external_id!", min(found.ticket_id) as "ticket_id!"
         from unnest($2::text[], $3::text[]) as asked (customer_sendbird_id, external_id)
         join tickets t on t.application_key = $1 and t.customer_sendbird_id = asked.customer_sendbird_id
-        join chat_messages m on m.application_key = $1 and m.ticket_id = t.id and m.external_id = asked.external_id
+        cross join lateral (
+            select m.ticket_id
+            from chat_messages m
+            where m.application_key = $1 and m.ticket_id = t.id and m.external_id = asked.external_id
+            limit 1
+        ) found
         group by asked.customer_sendbird_id, asked.external_id
         "#,
         application.0,
