@@ -92,6 +92,8 @@ async fn the_ticket_of_a_message_to_delete_stands_in_the_query_or_the_body() {
 async fn the_log_takes_days_of_at_most_a_year_from_query_or_body() {
     let world = World::new().await;
     let mut actor = world.actor().await;
+    // Closed before all of them: no deletion is dated before the close that allows it.
+    world.clock.set("2020-01-01T00:00:00Z");
     let (ticket, messages) = actor.closed_ticket_with(3).await;
     // The tests' today is 2026-03-15; the default range begins on 2026-02-13.
     for (message, time) in messages.iter().zip(["2026-02-12T23:59:59.999999Z", "2026-02-13T00:00:00Z", "2026-03-15T12:00:00Z"]) {
