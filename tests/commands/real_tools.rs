@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::commands::demo::Demo;
-use crate::commands::program::{Ended, run};
+use crate::commands::program::{Ended, Service, deskledger, run};
 
 /// Runs a printed call as a shell would.
 fn call(demo: &Demo, line: &str) -> Ended {
@@ -97,4 +98,35 @@ fn the_demos_calls_with_curl_do_what_they_say() {
     assert_eq!(taken_in["conversationmessage"]["message"], "Hello");
     assert_eq!(again["conversationmessage"], Value::Null, "it is stored once");
     demo.interrupt();
+}
+
+/// The shell blocks between a heading of the README and the next.
+fn readme_blocks(heading: &str) -> Vec<&'static str> {
+    let readme = include_str!("../../README.md");
+    let (_, chapter) = readme.split_once(heading).expect("the heading");
+    let (chapter, _) = chapter.split_once("\n## ").expect("the next heading");
+    chapter.split("```sh\n").skip(1).map(|block| block.split("```").next().expect("its end")).collect()
+}
+
+#[test]
+fn the_first_calls_of_the_readme_do_what_they_say() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let mut service = Service::start(deskledger(&["serve", "--listen", "127.0.0.1:0"]).env("DESKLEDGER_DATA_DIR", data_dir.path()));
+    let address = service.address();
+    service.ready();
+    let blocks = readme_blocks("## First calls");
+    assert!(blocks.len() >= 4 && blocks[0].contains("serve"), "{blocks:#?}");
+    // The first block is the service, which runs already, elsewhere.
+    let program = Path::new(env!("CARGO_BIN_EXE_deskledger")).parent().expect("its folder").display().to_string();
+    let calls = blocks[1..].join("\n").replace("127.0.0.1:50051", &address).replace("$PWD/target/release", &program);
+    let script = format!("set -e\nexport DESKLEDGER_DATA_DIR='{}'\n{calls}", data_dir.path().display());
+
+    let said = shell(&script).good();
+
+    assert!(said.contains("\"contentDigest\""), "the deletion is logged: {said}");
+    assert!(said.contains("deskledger.v1.ChatMessageService is a service"), "described: {said}");
+    assert!(said.contains("\"count\":1,\"previous\":null"), "and over REST: {said}");
+    assert!(!said.contains("4111 1111 1111 1111\",\"data\""), "without the content: {said}");
+    service.signal(Signal::SIGINT);
+    assert_eq!(service.end().0, Some(0));
 }
