@@ -64,6 +64,9 @@ struct Tombstone {
 /// An event that was looked at: nothing to store, a message, or why it is none.
 type Looked = Result<Option<Incoming>, String>;
 
+/// From how many events on a plan of its own is worth its price, about a millisecond.
+const LARGE_BATCH: usize = 100;
+
 impl App {
     /// Takes events in and answers each, in their order. All that can be stored is, in a handful of statements; the rest is kept.
     ///
@@ -86,6 +89,9 @@ impl App {
         let Begun::New(mut write) = self.begin_write(caller, None).await? else {
             return Err(Error::internal("a write without a request id is always new"));
         };
+        if events.len() >= LARGE_BATCH {
+            storage::ingest::plan_for_this_batch(&mut write.transaction).await?;
+        }
         // In one order for all: rejected events, then tickets. A replay locks in that order too.
         let rejected = self.keep_all(&mut write.transaction, caller, events, looked).await?;
         let mut stored = self.store_all(&mut write.transaction, caller, looked).await?.into_iter();

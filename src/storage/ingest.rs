@@ -30,6 +30,16 @@ pub struct Opening {
     pub claim: Uuid,
 }
 
+/// Has the statements of this transaction planned for what they are given. A plan that was made for every case while the tables were small
+/// reads all messages of a ticket for each message of a large batch, until the database next gathers statistics.
+///
+/// # Errors
+/// When the database is away.
+pub async fn plan_for_this_batch(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!("set local plan_cache_mode = force_custom_plan").execute(connection).await.map_err(from_sqlx)?;
+    Ok(())
+}
+
 /// Finds the oldest ticket of each channel.
 ///
 /// # Errors

@@ -150,5 +150,6 @@ async fn a_thousand_messages_for_a_thousand_new_tickets_take_a_handful_of_statem
     assert_eq!(words(&outcomes)[989..991], ["stored", "rejected"]);
     let in_background = |text: &String| text.contains("_sqlx_migrations") || text.contains("delete from requests");
     let executed: Vec<String> = proxy.executed().into_iter().filter(|text| !text.is_empty() && !in_background(text)).collect();
-    assert!(executed.len() <= 10, "{}: {executed:#?}", executed.len());
+    // Among them the begin and the end of the transaction, and a setting for its plans.
+    assert!(executed.len() <= 11, "{}: {executed:#?}", executed.len());
 }
