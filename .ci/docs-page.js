@@ -17,7 +17,11 @@ const VIEWS = [
 function expected(api, path, method, operation) {
   const resolve = (value) => (value.$ref ? value.$ref.slice(2).split("/").reduce((at, key) => at[key], api) : value);
   const codes = Object.entries(operation.responses).filter(([status]) => status >= 400)
-    .flatMap(([, response]) => Object.values(resolve(response).content["application/json"].examples).map(({ value }) => value.code));
+    .flatMap(([, response]) => {
+      const { examples, example } = resolve(response).content["application/json"];
+      // The webhook's errors have no code: its text is what a reader looks for.
+      return examples ? Object.values(examples).map(({ value }) => value.code) : [JSON.stringify(example)];
+    });
   const names = (operation.parameters || []).map((parameter) => resolve(parameter).name);
   return [method.toUpperCase(), path, operation.summary, "curl -sS", ...names, ...codes];
 }

@@ -163,11 +163,17 @@ function curl(method, path, operation) {
   return parts.join(" \\\n  ");
 }
 
+// What a response shows: several examples, or one that the response's own description explains.
+function told(response) {
+  const content = response.content["application/json"];
+  return content.examples ? Object.values(content.examples) : [{ summary: response.description, value: content.example }];
+}
+
 function errors(responses) {
   const rows = Object.entries(responses).filter(([status]) => status >= 400).flatMap(([status, given]) =>
-    Object.values(resolve(given).content["application/json"].examples).map(({ summary, value }) =>
-      element("tr", {}, element("th", { scope: "row" }, status), element("td", {}, element("code", {}, value.code)),
-        element("td", {}, ...inline(summary)), element("td", {}, value.message))));
+    told(resolve(given)).map(({ summary, value }) =>
+      element("tr", {}, element("th", { scope: "row" }, status), element("td", {}, element("code", {}, value.code || "-")),
+        element("td", {}, ...inline(summary)), element("td", {}, value.message || JSON.stringify(value)))));
   return table("Errors", ["Status", "Code", "When", "Message"], rows);
 }
 
