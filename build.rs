@@ -2,6 +2,8 @@
 
 use std::{env, fs, path::PathBuf};
 
+const ENCODED: &str = "crate::grpc::encoded::Encoded";
+
 #[expect(clippy::disallowed_methods, reason = "OUT_DIR is Cargo's word to a build script, no setting")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -15,6 +17,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptor_set = PathBuf::from(env::var("OUT_DIR")?).join("descriptor_set.bin");
     fs::write(&descriptor_set, compiler.encode_file_descriptor_set())?;
 
-    tonic_prost_build::configure().build_transport(false).compile_fds(compiler.file_descriptor_set())?;
+    // Messages and clients as everybody has them.
+    let descriptors = compiler.file_descriptor_set();
+    tonic_prost_build::configure().build_transport(false).build_server(false).compile_fds(descriptors.clone())?;
+
+    // The servers work with the same messages, but for the answers that are encoded while rows are read (src/grpc/encoded.rs).
+    let servers = PathBuf::from(env::var("OUT_DIR")?).join("servers");
+    fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .build_client(false)
+        .extern_path(".deskledger.v1", "crate::grpc::proto")
+        .extern_path(".deskledger.v1.ListChatMessagesResponse", ENCODED)
+        .extern_path(".deskledger.v1.GetChatMessageResponse", ENCODED)
+        .out_dir(servers)
+        .compile_fds(descriptors)?;
     Ok(())
 }

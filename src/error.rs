@@ -1,5 +1,6 @@
 //! What can go wrong: one error for the whole service, a fact with its data in each variant. A door renders it as it leaves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -100,6 +101,17 @@ impl Error {
     /// Wraps what the service did not foresee.
     pub fn internal(source: impl Into<Source>) -> Self {
         Self::Internal(source.into())
+    }
+
+    /// An error of its own for each of several callers who waited for one answer.
+    #[must_use]
+    pub fn shared(error: &Arc<Self>) -> Self {
+        match **error {
+            Self::DatabaseUnavailable(_) => Self::DatabaseUnavailable(Box::new(error.clone())),
+            Self::DeadlineExceeded => Self::DeadlineExceeded,
+            Self::WriteConflict => Self::WriteConflict,
+            _ => Self::internal(error.clone()),
+        }
     }
 
     /// The table of all errors.

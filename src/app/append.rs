@@ -11,11 +11,11 @@ use crate::error::Error;
 use crate::storage;
 
 /// How many messages one statement takes. It joins what it is given by nested loops: ten times as many take a hundred times as long.
-const MAX_STATEMENT: usize = 1000;
+pub(super) const MAX_STATEMENT: usize = 1000;
 
 /// Messages to store, those that repeat an external id of an earlier one set aside.
-pub(super) struct Batch {
-    distinct: Vec<(TicketId, NewChatMessage)>,
+pub(super) struct Batch<'a> {
+    distinct: Vec<(TicketId, &'a NewChatMessage)>,
     asked: Vec<Asked>,
 }
 
@@ -27,14 +27,14 @@ struct Asked {
     repeated: bool,
 }
 
-impl Batch {
-    pub(super) fn new(messages: Vec<(TicketId, NewChatMessage)>) -> Self {
-        let mut firsts: HashMap<(TicketId, String), usize> = HashMap::new();
-        let mut batch = Self { distinct: Vec::with_capacity(messages.len()), asked: Vec::with_capacity(messages.len()) };
+impl<'a> Batch<'a> {
+    pub(super) fn new(messages: impl Iterator<Item = (TicketId, &'a NewChatMessage)>) -> Self {
+        let mut firsts: HashMap<(TicketId, &str), usize> = HashMap::new();
+        let mut batch = Self { distinct: Vec::new(), asked: Vec::new() };
         for (ticket_id, message) in messages {
             let next = batch.distinct.len();
             let distinct = match &message.external_id {
-                Some(external_id) => *firsts.entry((ticket_id, external_id.clone())).or_insert(next),
+                Some(external_id) => *firsts.entry((ticket_id, external_id)).or_insert(next),
                 None => next,
             };
             batch.asked.push(Asked { distinct, repeated: distinct < next });
@@ -45,23 +45,43 @@ impl Batch {
         batch
     }
 
-    /// Stores the messages, a thousand in a statement, and answers each in the order given.
+    /// Stores the messages and answers each in the order given.
     pub(super) async fn store(
         &self,
         connection: &mut PgConnection,
         application: ApplicationKey,
         now: DateTime<Utc>,
     ) -> Result<Vec<Stored>, Error> {
-        let stored = if self.distinct.len() <= MAX_STATEMENT {
-            storage::chat_message::append(connection, application, &self.distinct, now).await?
+        let stored = self.append(connection, application, now).await?;
+        let answer = |(asked, stored): (&Asked, Option<Stored>)| {
+            stored.ok_or(Error::TicketNotFound { ticket_id: self.distinct[asked.distinct].0 })
+        };
+        self.asked.iter().zip(stored).map(answer).collect()
+    }
+
+    /// Stores the messages, a thousand in a statement, and answers each in the order given; `None` where there is no such ticket.
+    pub(super) async fn append(
+        &self,
+        connection: &mut PgConnection,
+        application: ApplicationKey,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Option<Stored>>, Error> {
+        let mut stored = if self.distinct.len() <= MAX_STATEMENT {
+            storage::append::append(connection, application, &self.distinct, now).await?
         } else {
             self.append_in_parts(connection, application, now).await?
         };
-        let answer = |asked: &Asked| match &stored[asked.distinct] {
-            Some(Stored { message, duplicate }) => Ok(Stored { message: message.clone(), duplicate: *duplicate || asked.repeated }),
-            None => Err(Error::TicketNotFound { ticket_id: self.distinct[asked.distinct].0 }),
+        // The first of each is handed out as it is, repeats are copies.
+        let repeats = self.asked.iter().map(|asked| match asked.repeated {
+            true => stored[asked.distinct].clone().map(|stored| Stored { duplicate: true, ..stored }),
+            false => None,
+        });
+        let repeats: Vec<Option<Stored>> = repeats.collect();
+        let answer = |(asked, repeat): (&Asked, Option<Stored>)| match asked.repeated {
+            true => repeat,
+            false => stored[asked.distinct].take(),
         };
-        self.asked.iter().map(answer).collect()
+        Ok(self.asked.iter().zip(repeats).map(answer).collect())
     }
 
     /// By ticket, so that the statements together lock tickets in the one order in which each of them does.
@@ -75,8 +95,8 @@ impl Batch {
         order.sort_by_key(|at| self.distinct[*at].0);
         let mut stored = vec![None; self.distinct.len()];
         for part in order.chunks(MAX_STATEMENT) {
-            let messages: Vec<(TicketId, NewChatMessage)> = part.iter().map(|at| self.distinct[*at].clone()).collect();
-            let answers = storage::chat_message::append(connection, application, &messages, now).await?;
+            let messages: Vec<(TicketId, &NewChatMessage)> = part.iter().map(|at| self.distinct[*at]).collect();
+            let answers = storage::append::append(connection, application, &messages, now).await?;
             for (at, answer) in part.iter().zip(answers) {
                 stored[*at] = answer;
             }

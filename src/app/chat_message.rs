@@ -1,13 +1,16 @@
 //! Chat messages: storing, reading and exporting them.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::app::append::Batch;
+use crate::app::page_cache::{CachedPage, PageKey};
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
+use crate::app::work::{Append, MessageAsked};
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
 use crate::domain::ids::{ChatMessageId, MessageId, RequestId, TicketId};
@@ -15,16 +18,43 @@ use crate::domain::page::{Binding, PAGE_BYTES, Page, PageRequest, cut_to, keep_w
 use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::storage;
-use crate::storage::chat_message::ExportPosition;
+use crate::storage::chat_message::{ExportPosition, Found, PageAsked, PageFound};
 use crate::storage::request::Effect;
 
-/// A page of a ticket's messages.
+/// How a door writes messages into its answers.
+#[derive(Debug)]
+pub struct Encoding {
+    /// Tells the pages of one encoding from those of another.
+    pub name: &'static str,
+    /// A page ends before the message with which it would pass this many bytes; the first one always stays.
+    pub max_bytes: usize,
+    /// Appends one message.
+    pub write: fn(&ChatMessage<&str>, &mut Vec<u8>),
+}
+
+/// A page of a ticket's messages, written for a door.
 #[derive(Debug)]
 pub struct MessagePage {
-    /// The page.
-    pub page: Page<ChatMessage>,
+    /// The messages ascending by number, one after the other.
+    pub messages: Bytes,
+    /// Asks for the next page; `None` at the end.
+    pub next_page_token: Option<String>,
+    /// How many messages the ticket has, tombstones included.
+    pub total_size: i64,
     /// The ticket's version: the page is the same while this is.
     pub version: i64,
+}
+
+/// The answer to whoever may have the page already.
+#[derive(Debug)]
+pub enum Listed {
+    /// The ticket is of the version that the asker knows.
+    Unchanged {
+        /// That version.
+        version: i64,
+    },
+    /// The page.
+    Page(MessagePage),
 }
 
 /// A part of an export of messages.
@@ -75,7 +105,17 @@ impl App {
         messages: Vec<NewChatMessage>,
         key: Option<&RequestKey>,
     ) -> Result<Vec<Stored>, Error> {
-        let batch = Batch::new(messages.into_iter().map(|message| (ticket_id, message)).collect());
+        let messages = Arc::new(messages);
+        if key.is_none() {
+            let append = Append { ticket_id, messages: messages.clone(), now: self.now() };
+            match self.lanes.appends.ask(caller.application, append).await {
+                // It met another write, or shared a statement with what did: now by itself.
+                Err(Error::WriteConflict) => {}
+                Ok(stored) => return stored.into_iter().collect::<Option<_>>().ok_or(Error::TicketNotFound { ticket_id }),
+                Err(error) => return Err(error),
+            }
+        }
+        let batch = Batch::new(messages.iter().map(|message| (ticket_id, message)));
         let mut retry = Retry::new();
         loop {
             let outcome = match key {
@@ -93,7 +133,7 @@ impl App {
         &self,
         caller: &Caller,
         ticket_id: TicketId,
-        batch: &Batch,
+        batch: &Batch<'_>,
         key: Option<&RequestKey>,
     ) -> Result<Vec<Stored>, Error> {
         match self.begin_write(caller, key).await? {
@@ -111,17 +151,25 @@ impl App {
         }
     }
 
-    /// Reads one message, or its tombstone.
+    /// Reads one message, or its tombstone, and has a door write it.
     ///
     /// # Errors
     /// [`Error::ChatMessageNotFound`]; when the database is away.
-    pub async fn get_chat_message(&self, caller: &Caller, ticket_id: TicketId, id: ChatMessageId) -> Result<ChatMessage, Error> {
-        let mut connection = self.connection().await?;
-        let mut found = storage::chat_message::find(&mut connection, caller.application, ticket_id, &[id]).await?;
-        found.pop().ok_or(Error::ChatMessageNotFound { ticket_id, id })
+    pub async fn get_chat_message(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        id: ChatMessageId,
+        encoding: &Encoding,
+    ) -> Result<Vec<u8>, Error> {
+        let found = self.lanes.messages.ask(caller.application, MessageAsked { ticket_id, id }).await?;
+        let found = found.ok_or(Error::ChatMessageNotFound { ticket_id, id })?;
+        let mut written = Vec::new();
+        (encoding.write)(&found.message()?, &mut written);
+        Ok(written)
     }
 
-    /// Lists a ticket's messages ascending by number, tombstones included. A page ends early where it would pass `max_bytes`.
+    /// Lists a ticket's messages ascending by number, tombstones included, unless the ticket is of the version that the asker knows.
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::PageTokenInvalid`]; when the database is away.
@@ -130,23 +178,40 @@ impl App {
         caller: &Caller,
         ticket_id: TicketId,
         page: &PageRequest,
-        max_bytes: usize,
-    ) -> Result<MessagePage, Error> {
-        let binding = Binding::new(caller.application, "ListChatMessages", &ticket_id);
+        encoding: &'static Encoding,
+        known_version: Option<i64>,
+    ) -> Result<Listed, Error> {
+        let application = caller.application;
+        let binding = Binding::new(application, "ListChatMessages", &ticket_id);
         let [position] = match &page.token {
             Some(token) => binding.position("page_token", token)?,
             None => [0],
         };
         // Numbers are dense: passing over n messages is starting n numbers later.
-        let after = MessageId(position.saturating_add(page.skip));
-        let mut connection = self.connection().await?;
-        let listed = storage::chat_message::list(&mut connection, caller.application, ticket_id, after, page.size).await?;
-        let storage::chat_message::Listed { messages: mut items, message_count, version } =
-            listed.ok_or(Error::TicketNotFound { ticket_id })?;
-        keep_within(&mut items, max_bytes, ChatMessage::answer_bytes);
-        let next = items.last().map(|last| last.message_id.0).filter(|last| *last < message_count);
-        let page = Page { items, next_page_token: next.map(|last| binding.token([last])), total_size: message_count };
-        Ok(MessagePage { page, version })
+        let after = position.saturating_add(page.skip);
+        let key = PageKey { encoding: encoding.name, after, size: page.size };
+        let cached = self.pages.get(application, ticket_id, key);
+        let known = known_version.or(cached.as_ref().map(|page| page.version));
+        let asked = PageAsked { ticket_id, after: MessageId(after), size: page.size, known_version: known };
+        let found = self.lanes.pages.ask(application, asked).await?.ok_or(Error::TicketNotFound { ticket_id })?;
+        if known_version == Some(found.version) {
+            return Ok(Listed::Unchanged { version: found.version });
+        }
+        let page = match cached {
+            Some(page) if known == Some(found.version) => page,
+            _ => {
+                let page = write_page(&found, after, encoding)?;
+                self.pages.put(application, ticket_id, key, &page);
+                page
+            }
+        };
+        let more = page.last < page.message_count;
+        Ok(Listed::Page(MessagePage {
+            messages: page.bytes,
+            next_page_token: more.then(|| binding.token([page.last])),
+            total_size: page.message_count,
+            version: page.version,
+        }))
     }
 
     /// Lists the application's messages ascending by id, tombstones included.
@@ -192,10 +257,11 @@ impl App {
         let mut connection = self.connection().await?;
         let application = caller.application;
         let mut messages = if let Some(ticket_id) = ticket_id {
-            let listed =
-                storage::chat_message::list(&mut connection, application, ticket_id, MessageId(after_message), MAX_PAGE_SIZE)
-                    .await?;
-            listed.ok_or(Error::TicketNotFound { ticket_id })?.messages
+            let (after, size) = (MessageId(after_message), MAX_PAGE_SIZE);
+            let asked = PageAsked { ticket_id, after, size, known_version: None };
+            let found = storage::chat_message::pages(&mut connection, application, &[asked]).await?.pop().flatten();
+            let found = found.ok_or(Error::TicketNotFound { ticket_id })?;
+            found.messages().map(|message| message.map(ChatMessage::into_owned)).collect::<Result<_, _>>()?
         } else {
             let after = ExportPosition { ticket_id: TicketId(after_ticket), message_id: MessageId(after_message) };
             storage::chat_message::export(&mut connection, application, after, MAX_PAGE_SIZE).await?
@@ -206,12 +272,42 @@ impl App {
     }
 }
 
+/// Writes the page that the database answered.
+fn write_page(found: &PageFound, after: i64, encoding: &Encoding) -> Result<CachedPage, Error> {
+    let mut bytes = Vec::new();
+    let mut last = after;
+    for message in found.messages() {
+        let message = message?;
+        let before = bytes.len();
+        (encoding.write)(&message, &mut bytes);
+        if bytes.len() > encoding.max_bytes && before > 0 {
+            bytes.truncate(before);
+            break;
+        }
+        last = message.message_id.0;
+    }
+    bytes.shrink_to_fit();
+    Ok(CachedPage { version: found.version, message_count: found.message_count, last, bytes: bytes.into() })
+}
+
 async fn stored_before(connection: &mut PgConnection, caller: &Caller, effect: &Effect) -> Result<Vec<Stored>, Error> {
-    let found = storage::chat_message::find(connection, caller.application, effect.ticket_id, &effect.chat_message_ids).await?;
-    let by_id: HashMap<ChatMessageId, ChatMessage> = found.into_iter().map(|message| (message.id, message)).collect();
-    let answer = |(id, duplicate): (&ChatMessageId, &bool)| {
-        let message = by_id.get(id).cloned().ok_or(Error::ChatMessageNotFound { ticket_id: effect.ticket_id, id: *id })?;
-        Ok(Stored { message, duplicate: *duplicate })
+    let messages = find(connection, caller, effect.ticket_id, &effect.chat_message_ids).await?;
+    let answer = |(message, duplicate): (ChatMessage, &bool)| Stored { message, duplicate: *duplicate };
+    Ok(messages.into_iter().zip(&effect.duplicates).map(answer).collect())
+}
+
+/// Reads messages of a ticket that are known to be there, in the order of `ids`.
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    caller: &Caller,
+    ticket_id: TicketId,
+    ids: &[ChatMessageId],
+) -> Result<Vec<ChatMessage>, Error> {
+    let asked: Vec<(TicketId, ChatMessageId)> = ids.iter().map(|id| (ticket_id, *id)).collect();
+    let found = storage::chat_message::find(connection, caller.application, &asked).await?;
+    let message = |(id, found): (&ChatMessageId, Option<Found>)| {
+        let found = found.ok_or(Error::ChatMessageNotFound { ticket_id, id: *id })?;
+        found.message().map(ChatMessage::into_owned)
     };
-    effect.chat_message_ids.iter().zip(&effect.duplicates).map(answer).collect()
+    ids.iter().zip(found).map(message).collect()
 }

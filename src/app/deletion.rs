@@ -1,12 +1,15 @@
 //! Deletion: one message, or a batch that is deleted whole or not at all.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::PgConnection;
 
 use crate::app::App;
+use crate::app::chat_message::find;
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
+use crate::app::work::Delete;
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::ChatMessage;
 use crate::domain::deletion::{Grounds, Order, judge};
@@ -16,7 +19,7 @@ use crate::domain::random;
 use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::storage;
-use crate::storage::deletion::Attempt;
+use crate::storage::deletion::{Asked, Attempt};
 use crate::storage::request::Effect;
 
 /// A message that was deleted.
@@ -79,7 +82,7 @@ impl App {
             None => Err(Error::ChatMessageNotFound { ticket_id, id: *id }),
             Some(attempt) => judge(&attempt.message, attempt.status, attempt.channel_type),
         };
-        Ok(ids.iter().zip(in_order_of(ids, attempts)).map(verdict).collect())
+        Ok(ids.iter().zip(attempts).map(verdict).collect())
     }
 
     async fn delete(
@@ -90,7 +93,7 @@ impl App {
         grounds: Grounds,
         key: Option<&RequestKey>,
     ) -> Result<Vec<Deleted>, Error> {
-        let order = Order {
+        let order = Arc::new(Order {
             ticket_id,
             time: self.now(),
             requested_from: grounds.requested_from.unwrap_or(caller.requested_from),
@@ -99,7 +102,17 @@ impl App {
             reason_detail: grounds.reason_detail,
             token_id: caller.token_id.clone(),
             upstream: false,
-        };
+        });
+        if let [id] = *ids {
+            match self.delete_on_lane(caller, &order, id, key).await {
+                // It met another write, or shared a statement with what did: now by itself.
+                Err(Error::WriteConflict) => {}
+                // With a request id a refusal may be that of a repeat, which is to be answered as the first call was.
+                Err(error) if key.is_none() || matches!(error, Error::DatabaseUnavailable(_)) => return Err(error),
+                Err(_) => {}
+                Ok(deleted) => return Ok(vec![deleted]),
+            }
+        }
         let mut retry = Retry::new();
         loop {
             let outcome = match key {
@@ -113,10 +126,22 @@ impl App {
         }
     }
 
+    async fn delete_on_lane(
+        &self,
+        caller: &Caller,
+        order: &Arc<Order>,
+        id: ChatMessageId,
+        key: Option<&RequestKey>,
+    ) -> Result<Deleted, Error> {
+        let delete = Delete { order: order.clone(), id, key: key.copied() };
+        let attempt = self.lanes.deletions.ask(caller.application, delete).await?;
+        self.settle_one(caller, order.ticket_id, id, attempt)
+    }
+
     async fn delete_one(&self, caller: &Caller, order: &Order, ids: &[ChatMessageId]) -> Result<Vec<Deleted>, Error> {
         let mut connection = self.connection().await?;
-        let attempts = storage::deletion::delete(&mut connection, caller.application, order, ids, &salts(ids)).await?;
-        settle(order.ticket_id, ids, attempts)
+        let attempts = storage::deletion::delete(&mut connection, caller.application, &asked(order, ids)).await?;
+        self.settle(caller, order.ticket_id, ids, attempts)
     }
 
     async fn delete_all(
@@ -129,53 +154,61 @@ impl App {
         match self.begin_write(caller, key).await? {
             Begun::Repeat(mut transaction, effect) => deleted_before(&mut transaction, caller, &effect).await,
             Begun::New(mut write) => {
-                let attempts =
-                    storage::deletion::delete(&mut write.transaction, caller.application, order, ids, &salts(ids)).await?;
+                let attempts = storage::deletion::delete(&mut write.transaction, caller.application, &asked(order, ids)).await?;
                 // A refusal leaves here and takes what was deleted back with the transaction.
-                let deleted = settle(order.ticket_id, ids, attempts)?;
+                let deleted = self.settle(caller, order.ticket_id, ids, attempts)?;
                 let effect = Effect { ticket_id: order.ticket_id, chat_message_ids: ids.to_vec(), duplicates: vec![] };
                 write.commit(&effect).await?;
                 Ok(deleted)
             }
         }
     }
-}
+    /// Answers the deletions when all were carried out, else the first refusal.
+    fn settle(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        ids: &[ChatMessageId],
+        attempts: Vec<Option<Attempt>>,
+    ) -> Result<Vec<Deleted>, Error> {
+        ids.iter().zip(attempts).map(|(id, attempt)| self.settle_one(caller, ticket_id, *id, attempt)).collect()
+    }
 
-fn salts(ids: &[ChatMessageId]) -> Vec<Vec<u8>> {
-    ids.iter().map(|_| random::bytes::<32>().to_vec()).collect()
-}
-
-/// Finds the attempt of each id; the statement answers them in the same order and leaves unknown ids out.
-fn in_order_of(ids: &[ChatMessageId], attempts: Vec<Attempt>) -> Vec<Option<Attempt>> {
-    let mut attempts = attempts.into_iter().peekable();
-    ids.iter().map(|id| attempts.next_if(|attempt| attempt.message.id == *id)).collect()
-}
-
-/// Answers the deletions when all were carried out, else the first refusal.
-fn settle(ticket_id: TicketId, ids: &[ChatMessageId], attempts: Vec<Attempt>) -> Result<Vec<Deleted>, Error> {
-    let deleted = |(id, attempt): (&ChatMessageId, Option<Attempt>)| {
-        let Attempt { message, status, channel_type, log } = attempt.ok_or(Error::ChatMessageNotFound { ticket_id, id: *id })?;
+    fn settle_one(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        id: ChatMessageId,
+        attempt: Option<Attempt>,
+    ) -> Result<Deleted, Error> {
+        let Attempt { message, status, channel_type, version, log } =
+            attempt.ok_or(Error::ChatMessageNotFound { ticket_id, id })?;
         match log {
-            Some(log) => Ok(Deleted { message, log }),
+            Some(log) => {
+                self.pages.erase(caller.application, ticket_id, version);
+                Ok(Deleted { message, log })
+            }
             None => {
                 judge(&message, status, channel_type)?;
                 // Nothing refuses it and yet it was not deleted: another call did so between the statement's snapshot and its lock.
                 Err(Error::WriteConflict)
             }
         }
-    };
-    ids.iter().zip(in_order_of(ids, attempts)).map(deleted).collect()
+    }
+}
+
+fn asked<'a>(order: &'a Order, ids: &[ChatMessageId]) -> Vec<Asked<'a>> {
+    ids.iter().map(|id| Asked { order, id: *id, salt: random::bytes(), key: None }).collect()
 }
 
 async fn deleted_before(connection: &mut PgConnection, caller: &Caller, effect: &Effect) -> Result<Vec<Deleted>, Error> {
     let Effect { ticket_id, chat_message_ids: ids, .. } = effect;
-    let messages = storage::chat_message::find(connection, caller.application, *ticket_id, ids).await?;
-    let mut messages: HashMap<ChatMessageId, ChatMessage> = messages.into_iter().map(|message| (message.id, message)).collect();
+    let messages = find(connection, caller, *ticket_id, ids).await?;
     let logs = storage::deletion_log::find_of_messages(connection, caller.application, *ticket_id, ids).await?;
     let mut logs: HashMap<ChatMessageId, DeletionLog> = logs.into_iter().map(|log| (log.chat_message_id, log)).collect();
-    let deleted = |id: &ChatMessageId| match (messages.remove(id), logs.remove(id)) {
-        (Some(message), Some(log)) => Ok(Deleted { message, log }),
-        _ => Err(Error::internal(format!("the deletion of message {id} is remembered and not there"))),
+    let deleted = |message: ChatMessage| {
+        let missing = || Error::internal(format!("the deletion of message {} is remembered and not there", message.id));
+        Ok(Deleted { log: logs.remove(&message.id).ok_or_else(missing)?, message })
     };
-    ids.iter().map(deleted).collect()
+    messages.into_iter().map(deleted).collect()
 }

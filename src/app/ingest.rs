@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::app::append::Batch;
+use crate::app::append::{Batch, MAX_STATEMENT};
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
 use crate::domain::agent::Agent;
@@ -23,6 +23,7 @@ use crate::domain::random;
 use crate::domain::violation::FieldViolation;
 use crate::error::Error;
 use crate::storage;
+use crate::storage::deletion::Asked;
 use crate::storage::ingest::{OfCustomer, Opening};
 use crate::storage::rejected_event::NewRejectedEvent;
 pub use crate::storage::rejected_event::RejectedEvent;
@@ -117,7 +118,7 @@ impl App {
         }
         erase_rejected(connection, caller, &incoming).await?;
         let tickets = self.tickets_of(connection, caller, &incoming).await?;
-        let messages = tickets.into_iter().zip(&incoming).map(|(ticket, incoming)| (ticket, incoming.message.clone())).collect();
+        let messages = tickets.into_iter().zip(&incoming).map(|(ticket, incoming)| (ticket, &incoming.message));
         let stored = Batch::new(messages).store(connection, caller.application, self.now()).await?;
         let tombstones = self.delete_upstream(connection, caller, &incoming, &stored).await?;
         let outcome = |(at, Stored { message, duplicate }): (usize, Stored)| match tombstones.get(&message.id) {
@@ -168,39 +169,43 @@ impl App {
         incoming: &[&Incoming],
         stored: &[Stored],
     ) -> Result<HashMap<ChatMessageId, Tombstone>, Error> {
-        // By ticket, in the order in which all writers lock; by agent, since an order has one.
-        let mut orders: BTreeMap<TicketId, Vec<(ChatMessageId, Option<Agent>)>> = BTreeMap::new();
         let mut firsts: HashMap<ChatMessageId, usize> = HashMap::new();
+        let mut orders: Vec<(ChatMessageId, Order)> = Vec::new();
         for (at, (incoming, Stored { message, .. })) in incoming.iter().zip(stored).enumerate() {
             if let Some(agent) = &incoming.deletion
                 && message.deletion.is_none()
                 && let Entry::Vacant(first) = firsts.entry(message.id)
             {
                 first.insert(at);
-                orders.entry(message.ticket_id).or_default().push((message.id, agent.clone()));
+                orders.push((message.id, self.upstream_order(caller, message.ticket_id, agent.clone())));
             }
         }
+        // By ticket, so that the statements together lock tickets in the one order in which each of them does.
+        orders.sort_by_key(|(_, order)| order.ticket_id);
         let mut tombstones = HashMap::new();
-        for (ticket_id, deletions) in orders {
-            for (requested_by, ids) in by_agent(deletions) {
-                let order = Order {
-                    ticket_id,
-                    time: self.now(),
-                    requested_from: RequestedFrom::Dashboard,
-                    requested_by,
-                    reason: None,
-                    reason_detail: String::new(),
-                    token_id: caller.token_id.clone(),
-                    upstream: true,
-                };
-                let salts: Vec<Vec<u8>> = ids.iter().map(|_| random::bytes::<32>().to_vec()).collect();
-                let attempts = storage::deletion::delete(connection, caller.application, &order, &ids, &salts).await?;
-                let tombstone =
-                    |message: ChatMessage| Some((message.id, Tombstone { deleted_by: *firsts.get(&message.id)?, message }));
-                tombstones.extend(attempts.into_iter().filter_map(|attempt| tombstone(attempt.message)));
+        for part in orders.chunks(MAX_STATEMENT) {
+            let asked = part.iter().map(|(id, order)| Asked { order, id: *id, salt: random::bytes(), key: None });
+            let attempts = storage::deletion::delete(connection, caller.application, &asked.collect::<Vec<_>>()).await?;
+            let tombstone = |message: ChatMessage| Some((message.id, Tombstone { deleted_by: *firsts.get(&message.id)?, message }));
+            for attempt in attempts.into_iter().flatten() {
+                self.pages.erase(caller.application, attempt.message.ticket_id, attempt.version);
+                tombstones.extend(tombstone(attempt.message));
             }
         }
         Ok(tombstones)
+    }
+
+    fn upstream_order(&self, caller: &Caller, ticket_id: TicketId, requested_by: Option<Agent>) -> Order {
+        Order {
+            ticket_id,
+            time: self.now(),
+            requested_from: RequestedFrom::Dashboard,
+            requested_by,
+            reason: None,
+            reason_detail: String::new(),
+            token_id: caller.token_id.clone(),
+            upstream: true,
+        }
     }
 
     async fn keep_all(
@@ -331,17 +336,6 @@ fn digest(event: &Event) -> [u8; 32] {
         Some(identity) => Sha256::new().chain_update("identity\0").chain_update(identity).finalize().into(),
         None => Sha256::new().chain_update("event\0").chain_update(&event.text).finalize().into(),
     }
-}
-
-fn by_agent(deletions: Vec<(ChatMessageId, Option<Agent>)>) -> Vec<(Option<Agent>, Vec<ChatMessageId>)> {
-    let mut groups: Vec<(Option<Agent>, Vec<ChatMessageId>)> = Vec::new();
-    for (id, agent) in deletions {
-        match groups.iter_mut().find(|(other, _)| *other == agent) {
-            Some((_, ids)) => ids.push(id),
-            None => groups.push((agent, vec![id])),
-        }
-    }
-    groups
 }
 
 /// The tickets that there are.

@@ -6,11 +6,15 @@ mod chat_message;
 mod deletion;
 mod deletion_log;
 mod ingest;
+mod lane;
+mod page_cache;
+mod queue;
 mod request;
 mod retry;
 mod ticket;
 mod token;
 mod webhook_key;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +24,13 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres};
 
-pub use crate::app::chat_message::{ExportPart, MessagePage};
+pub use crate::app::chat_message::{Encoding, ExportPart, Listed, MessagePage};
 pub use crate::app::deletion::Deleted;
 pub use crate::app::deletion_log::LogExportPart;
 pub use crate::app::ingest::{Event, Outcome, RejectedEvent};
+use crate::app::page_cache::PageCache;
 pub use crate::app::token::{IssuedToken, NewToken};
+use crate::app::work::AllLanes;
 use crate::domain::clock::Clock;
 use crate::error::Error;
 use crate::storage::{self, from_sqlx};
@@ -36,18 +42,37 @@ pub struct App {
     /// One connection for readiness alone: a busy service is not one that cannot serve.
     probe: PgPool,
     tokens: token::Cache,
+    /// The hot calls do not use the pool.
+    lanes: AllLanes,
+    pages: PageCache,
+}
+
+/// How the use cases are set up.
+#[derive(Debug, Clone, Copy)]
+pub struct AppSettings {
+    /// When a token is looked up again: so long a revoked one lives on.
+    pub token_cache_ttl: Duration,
+    /// How many bytes of pages of messages are kept in memory; 0 for none.
+    pub page_cache_bytes: u64,
+    /// Connections beside the pool, on which calls share statements; at least 4.
+    pub lane_connections: u16,
 }
 
 /// How many request ids the retention loop removes in one statement.
 const FORGET_BATCH: i64 = 1000;
 
 impl App {
-    /// Makes the use cases over a pool. A token is looked up again when `token_cache_ttl` has passed: so long a revoked one lives on.
+    /// Makes the use cases over a pool and, connected and waited for as the pool is, lanes beside it.
+    ///
+    /// # Panics
+    /// Outside of a runtime, which runs the lanes.
     #[must_use]
-    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, token_cache_ttl: Duration) -> Self {
+    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, settings: AppSettings) -> Self {
         let options = PgConnectOptions::clone(&pool.connect_options());
+        let lanes = AllLanes::start(&options, settings.lane_connections, pool.options().get_acquire_timeout());
         let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
-        Self { pool, clock, probe, tokens: token::cache(token_cache_ttl) }
+        let (tokens, pages) = (token::cache(settings.token_cache_ttl), PageCache::new(settings.page_cache_bytes));
+        Self { pool, clock, probe, tokens, lanes, pages }
     }
 
     /// Whether calls can be served: the database is reachable and has every migration of this build.

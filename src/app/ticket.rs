@@ -181,7 +181,7 @@ impl App {
                 }
                 let now = self.now();
                 if let Some(message) = message {
-                    storage::chat_message::append(connection, application, &[(id, (*message).clone())], now).await?;
+                    storage::append::append(connection, application, &[(id, *message)], now).await?;
                 }
                 let closing = Closing { time: now, status: DEFAULT_CLOSE_STATUS.to_owned(), comment: (*comment).to_owned() };
                 storage::ticket::close(connection, application, id, &closing).await?;

@@ -107,7 +107,7 @@ impl App {
         if id.len() != 16 {
             return Err(Error::CredentialsInvalid);
         }
-        let known = self.tokens.try_get_with_by_ref(id, self.look_up(id)).await.map_err(share)?;
+        let known = self.tokens.try_get_with_by_ref(id, self.look_up(id)).await.map_err(|error| Error::shared(&error))?;
         // A digest is compared even for an unknown id, so that both take the same time.
         let expected = known.as_ref().map_or(&[0; 32][..], |token| &token.secret_digest);
         let secret_is_right: bool = Sha256::digest(secret).as_slice().ct_eq(expected).into();
@@ -128,7 +128,11 @@ impl App {
     /// # Errors
     /// [`Error::CredentialsInvalid`]; when the database is away.
     pub async fn check_again(&self, caller: &Caller) -> Result<(), Error> {
-        let known = self.tokens.try_get_with_by_ref(&caller.token_id, self.look_up(&caller.token_id)).await.map_err(share)?;
+        let known = self
+            .tokens
+            .try_get_with_by_ref(&caller.token_id, self.look_up(&caller.token_id))
+            .await
+            .map_err(|error| Error::shared(&error))?;
         if known.is_some_and(|token| self.is_good(&token, None)) { Ok(()) } else { Err(Error::CredentialsInvalid) }
     }
 
@@ -141,14 +145,5 @@ impl App {
     async fn look_up(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
         let token = storage::token::find(&mut *self.connection().await?, id).await?;
         Ok(token.map(Arc::new))
-    }
-}
-
-/// Gives each of the calls that waited for one look-up its own error.
-fn share(error: Arc<Error>) -> Error {
-    match &*error {
-        Error::DatabaseUnavailable(_) => Error::DatabaseUnavailable(Box::new(error)),
-        Error::DeadlineExceeded => Error::DeadlineExceeded,
-        _ => Error::internal(error),
     }
 }

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use crate::app::App;
+use crate::app::{App, AppSettings};
 use crate::config::{DatabaseSettings, default_data_dir};
 use crate::domain::clock::SystemClock;
 use crate::embedded_postgres::{Durability, EmbeddedPostgres, Error, Settings};
@@ -73,18 +73,20 @@ impl Database {
         Ok(database)
     }
 
-    /// Makes the use cases over this database, with tokens remembered for as long as given.
-    pub(super) fn app(&self, token_cache_ttl: Duration) -> Arc<App> {
+    /// Makes the use cases over this database, with tokens remembered for as long, and as many bytes of pages, as given.
+    pub(super) fn app(&self, token_cache_ttl: Duration, page_cache_bytes: u64) -> Arc<App> {
+        let (pooled, lane_connections) = self.settings.connections();
         let pool = PgPoolOptions::new()
-            .max_connections(self.settings.database_connections.into())
+            .max_connections(pooled.into())
             .acquire_timeout(self.settings.wait())
             .connect_lazy_with(self.options.clone());
-        Arc::new(App::new(pool, Arc::new(SystemClock), token_cache_ttl))
+        let settings = AppSettings { token_cache_ttl, page_cache_bytes, lane_connections };
+        Arc::new(App::new(pool, Arc::new(SystemClock), settings))
     }
 
     /// Makes the use cases for a command that works on the database and ends: it needs all migrations, and remembers no tokens.
     pub(super) async fn current_app(&self) -> anyhow::Result<Arc<App>> {
-        let app = self.app(Duration::ZERO);
+        let app = self.app(Duration::ZERO, 0);
         ensure!(app.is_ready().await?, "the database lacks migrations of this build: run `deskledger migrate`");
         Ok(app)
     }

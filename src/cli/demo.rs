@@ -12,11 +12,10 @@ use crate::cli::import::Import;
 use crate::cli::serve;
 use crate::config::{DatabaseSettings, ServerSettings};
 use crate::domain::caller::{Caller, Scope};
-use crate::domain::chat_message::{ChatMessage, ChatMessageDraft, MAX_PAGE_SIZE, NewChatMessage, UserType};
+use crate::domain::chat_message::{ChatMessage, ChatMessageDraft, NewChatMessage, UserType};
 use crate::domain::clock::{Clock, SystemClock};
 use crate::domain::deletion::RequestedFrom;
 use crate::domain::ids::{ChatMessageId, TicketId};
-use crate::domain::page::{PAGE_BYTES, PageRequest};
 use crate::domain::violation::Violations;
 use crate::storage::application::Application;
 
@@ -43,7 +42,7 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     let listener = serve::bind(&arguments.server).await?;
     let database = Database::open(database, Running::Refuse).await?;
     database.migrate().await?;
-    let app = database.app(arguments.server.token_cache_ttl());
+    let app = database.app(arguments.server.token_cache_ttl(), arguments.server.page_cache_bytes());
     let application = application(&app).await?;
     let mut import = Import::new(&app, &application, None);
     import.read(CONVERSATIONS.as_bytes(), ProgressBar::hidden()).await?;
@@ -140,10 +139,9 @@ async fn ticket(app: &App, caller: &Caller, channel_url: &str) -> anyhow::Result
 
 /// The messages of a ticket that a person wrote and nobody deleted.
 async fn messages_of_people(app: &App, caller: &Caller, ticket_id: TicketId) -> anyhow::Result<Vec<ChatMessageId>> {
-    let page = PageRequest { size: MAX_PAGE_SIZE, skip: 0, token: None };
-    let page = app.list_chat_messages(caller, ticket_id, &page, PAGE_BYTES).await?.page;
+    let part = app.export_chat_messages(caller, Some(ticket_id), None).await?;
     let good = |message: &ChatMessage| message.user_type != UserType::Event && message.deletion.is_none();
-    Ok(page.items.iter().filter(|message| good(message)).map(|message| message.id).collect())
+    Ok(part.iter().flat_map(|part| &part.messages).filter(|message| good(message)).map(|message| message.id).collect())
 }
 
 fn another_message() -> anyhow::Result<NewChatMessage> {

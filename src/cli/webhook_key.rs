@@ -40,7 +40,7 @@ pub(super) enum Command {
 
 pub(super) async fn run(database: DatabaseSettings, command: Command) -> anyhow::Result<()> {
     let database = Database::open(database, Running::Join).await?;
-    let app = database.app(Duration::ZERO);
+    let app = database.app(Duration::ZERO, 0);
     match command {
         Command::Add { application, key, secret, name } => {
             // Not by clap, which would tell the value.

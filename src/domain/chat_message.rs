@@ -63,9 +63,10 @@ pub struct File {
     pub size_bytes: i64,
 }
 
-/// A message, or its tombstone: then `deletion` is set and the content is empty.
+/// A message, or its tombstone: then `deletion` is set and the content is empty. Its texts are its own, or as `ChatMessage<&str>` those of
+/// the row that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChatMessage {
+pub struct ChatMessage<Text = String> {
     /// The id.
     pub id: ChatMessageId,
     /// The number within the ticket.
@@ -73,7 +74,7 @@ pub struct ChatMessage {
     /// The ticket.
     pub ticket_id: TicketId,
     /// Who sent it.
-    pub user_sendbird_id: String,
+    pub user_sendbird_id: Text,
     /// What kind of user sent it.
     pub user_type: UserType,
     /// When it was sent.
@@ -81,13 +82,33 @@ pub struct ChatMessage {
     /// When and by whom it was deleted.
     pub deletion: Option<Deletion>,
     /// The content.
-    pub message: String,
+    pub message: Text,
     /// Extra information.
-    pub data: String,
+    pub data: Text,
     /// Files sent with it.
     pub files: Vec<File>,
     /// The sender's own id.
-    pub external_id: Option<String>,
+    pub external_id: Option<Text>,
+}
+
+impl ChatMessage<&str> {
+    /// The same message with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> ChatMessage {
+        ChatMessage {
+            id: self.id,
+            message_id: self.message_id,
+            ticket_id: self.ticket_id,
+            user_sendbird_id: self.user_sendbird_id.to_owned(),
+            user_type: self.user_type,
+            create_time: self.create_time,
+            deletion: self.deletion,
+            message: self.message.to_owned(),
+            data: self.data.to_owned(),
+            files: self.files,
+            external_id: self.external_id.map(str::to_owned),
+        }
+    }
 }
 
 impl ChatMessage {
@@ -167,6 +188,24 @@ impl NewChatMessage {
             files: files?,
             external_id: external_id.map(|id| (!id.is_empty()).then_some(id))?,
         })
+    }
+
+    /// The message as it is when it was stored at `now` under these ids.
+    #[must_use]
+    pub fn stored_as(&self, id: ChatMessageId, message_id: MessageId, ticket_id: TicketId, now: DateTime<Utc>) -> ChatMessage {
+        ChatMessage {
+            id,
+            message_id,
+            ticket_id,
+            user_sendbird_id: self.user_sendbird_id.clone(),
+            user_type: self.user_type,
+            create_time: self.create_time.unwrap_or(now),
+            deletion: None,
+            message: self.message.clone(),
+            data: self.data.clone(),
+            files: self.files.clone(),
+            external_id: self.external_id.clone(),
+        }
     }
 
     /// A message from the desk itself.

@@ -1,6 +1,6 @@
 //! Time is an argument: only [`SystemClock`] asks the machine.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Timelike, Utc};
 
 /// Says what time it is.
 pub trait Clock: Send + Sync + 'static {
@@ -22,6 +22,7 @@ impl Clock for SystemClock {
 /// Cuts off what the database does not keep, so that what was answered and what is read again are the same.
 #[must_use]
 pub fn cut_to_microseconds(time: DateTime<Utc>) -> DateTime<Utc> {
-    // Only times too far from the epoch to count in nanoseconds fail; they carry whole seconds from any sane sender.
-    time.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(time)
+    let nanoseconds = time.nanosecond();
+    // A smaller number of nanoseconds is always one that there is.
+    time.with_nanosecond(nanoseconds - nanoseconds % 1000).unwrap_or(time)
 }

@@ -152,7 +152,7 @@ impl NotDeletable {
 ///
 /// # Errors
 /// The first rule that refuses: already deleted, ticket not closed, not deletable.
-pub fn judge(message: &ChatMessage, status: TicketStatus, channel_type: ChannelType) -> Result<(), Error> {
+pub fn judge<Text>(message: &ChatMessage<Text>, status: TicketStatus, channel_type: ChannelType) -> Result<(), Error> {
     let ChatMessage { id, ticket_id, .. } = *message;
     let not_deletable = |cause| Err(Error::ChatMessageNotDeletable { ticket_id, id, cause });
     if message.deletion.is_some() {

@@ -2,55 +2,56 @@
 
 use std::pin::Pin;
 
+use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
+use prost::Message;
 use tonic::{Request, Response, Status};
 
-use crate::app::Deleted;
+use crate::app::{Deleted, Listed};
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::{
     ChatMessage, ChatMessageDraft, File, MAX_BATCH_CREATE, MAX_PAGE_SIZE, NewChatMessage, Stored, UserType,
 };
 use crate::domain::deletion::{Grounds, parse_batch};
 use crate::domain::ids::{ChatMessageId, TicketId};
-use crate::domain::page::PAGE_BYTES;
 use crate::domain::violation::{Rule, Violations};
 use crate::error::Error;
 use crate::grpc::deletion_log::render as render_log;
+use crate::grpc::encoded::{Encoded, LISTED, SINGLE};
 use crate::grpc::enums::{Enumeration, enumeration};
 use crate::grpc::proto::batch_delete_chat_messages_result::Outcome;
-use crate::grpc::proto::chat_message_service_server::ChatMessageService;
+use crate::grpc::servers::chat_message_service_server::ChatMessageService;
 use crate::grpc::{Door, authorize, parse, proto};
 
 #[tonic::async_trait]
 impl ChatMessageService for Door {
-    async fn list_chat_messages(
-        &self,
-        request: Request<proto::ListChatMessagesRequest>,
-    ) -> Result<Response<proto::ListChatMessagesResponse>, Status> {
+    async fn list_chat_messages(&self, request: Request<proto::ListChatMessagesRequest>) -> Result<Response<Encoded>, Status> {
         let (caller, request) = authorize(request, Scope::MessagesRead)?;
         let mut violations = Violations::default();
         let ticket_id = violations.check(parse::ticket_id("ticket_id", request.ticket_id));
         let page = parse::page(request.page_size, request.skip, request.page_token, MAX_PAGE_SIZE, &mut violations);
         let (ticket_id, page) = violations.finish(ticket_id.zip(page))?;
-        let page = self.app.list_chat_messages(&caller, ticket_id, &page, PAGE_BYTES).await?.page;
-        Ok(Response::new(proto::ListChatMessagesResponse {
-            chat_messages: page.items.into_iter().map(render).collect(),
-            next_page_token: page.next_page_token.unwrap_or_default(),
-            total_size: page.total_size,
-        }))
+        match self.app.list_chat_messages(&caller, ticket_id, &page, &LISTED, None).await? {
+            Listed::Page(page) => {
+                let rest = proto::ListChatMessagesResponse {
+                    chat_messages: Vec::new(),
+                    next_page_token: page.next_page_token.unwrap_or_default(),
+                    total_size: page.total_size,
+                };
+                Ok(Response::new(Encoded { head: page.messages, tail: rest.encode_to_vec().into() }))
+            }
+            Listed::Unchanged { .. } => Err(Error::internal("a caller who knows no version has no page").into()),
+        }
     }
 
-    async fn get_chat_message(
-        &self,
-        request: Request<proto::GetChatMessageRequest>,
-    ) -> Result<Response<proto::GetChatMessageResponse>, Status> {
+    async fn get_chat_message(&self, request: Request<proto::GetChatMessageRequest>) -> Result<Response<Encoded>, Status> {
         let (caller, request) = authorize(request, Scope::MessagesRead)?;
         let mut violations = Violations::default();
         let (ticket_id, id) = violations_of_ids(request.ticket_id, request.id, &mut violations);
         let (ticket_id, id) = violations.finish(ticket_id.zip(id))?;
-        let message = self.app.get_chat_message(&caller, ticket_id, id).await?;
-        Ok(Response::new(proto::GetChatMessageResponse { chat_message: Some(render(message)) }))
+        let message = self.app.get_chat_message(&caller, ticket_id, id, &SINGLE).await?;
+        Ok(Response::new(Encoded { head: message.into(), tail: Bytes::new() }))
     }
 
     async fn create_chat_message(
@@ -210,8 +211,6 @@ fn grounds(
 
 pub(super) fn render(message: ChatMessage) -> proto::ChatMessage {
     let deletion = message.deletion;
-    let file =
-        |file: File| proto::File { url: file.url, name: file.name, content_type: file.content_type, size_bytes: file.size_bytes };
     proto::ChatMessage {
         id: message.id.0,
         message_id: message.message_id.0,
@@ -224,9 +223,13 @@ pub(super) fn render(message: ChatMessage) -> proto::ChatMessage {
         requested_by: deletion.and_then(|deletion| deletion.requested_by).map(Into::into),
         message: message.message,
         data: message.data,
-        files: message.files.into_iter().map(file).collect(),
+        files: message.files.into_iter().map(render_file).collect(),
         external_id: message.external_id.unwrap_or_default(),
     }
+}
+
+pub(super) fn render_file(file: File) -> proto::File {
+    proto::File { url: file.url, name: file.name, content_type: file.content_type, size_bytes: file.size_bytes }
 }
 
 fn render_stored(stored: Stored) -> proto::CreateChatMessageResponse {

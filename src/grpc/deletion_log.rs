@@ -12,7 +12,7 @@ use crate::domain::ids::{DeletionLogId, TicketId};
 use crate::domain::text;
 use crate::domain::violation::Violations;
 use crate::grpc::enums::{Enumeration, enumeration};
-use crate::grpc::proto::deletion_log_service_server::DeletionLogService;
+use crate::grpc::servers::deletion_log_service_server::DeletionLogService;
 use crate::grpc::{Door, authorize, parse, proto};
 
 #[tonic::async_trait]

@@ -12,7 +12,7 @@ use crate::domain::violation::{Rule, Violations};
 use crate::error::Error;
 use crate::grpc::chat_message::render as render_message;
 use crate::grpc::proto::ingest_result::Outcome as WireOutcome;
-use crate::grpc::proto::ingest_service_server::IngestService;
+use crate::grpc::servers::ingest_service_server::IngestService;
 use crate::grpc::{Door, authorize, parse, proto};
 
 /// How many rejected events a page has at most.

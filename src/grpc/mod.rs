@@ -2,6 +2,7 @@
 
 mod chat_message;
 mod deletion_log;
+mod encoded;
 mod enums;
 mod framework;
 mod ingest;
@@ -30,15 +31,21 @@ pub mod proto {
     tonic::include_proto!("deskledger.v1");
 }
 
+/// The servers' side of it.
+#[expect(clippy::pedantic, reason = "generated")]
+mod servers {
+    include!(concat!(env!("OUT_DIR"), "/servers/deskledger.v1.rs"));
+}
+
 /// The descriptor set of the protos with all they import, options and comments included.
 pub static DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
 /// The names of our services, as `grpc.health.v1` and reflection know them.
 pub const SERVICE_NAMES: [&str; 4] = [
-    proto::ticket_service_server::SERVICE_NAME,
-    proto::chat_message_service_server::SERVICE_NAME,
-    proto::deletion_log_service_server::SERVICE_NAME,
-    proto::ingest_service_server::SERVICE_NAME,
+    servers::ticket_service_server::SERVICE_NAME,
+    servers::chat_message_service_server::SERVICE_NAME,
+    servers::deletion_log_service_server::SERVICE_NAME,
+    servers::ingest_service_server::SERVICE_NAME,
 ];
 
 /// How many bytes a request has at most.
@@ -59,10 +66,10 @@ struct Door {
 /// When the descriptor set of this build cannot be read, which a test would show.
 pub fn router(app: Arc<App>, health: HealthReporter, guard: impl FnOnce(Router) -> Router) -> Router {
     let door = Door { app: app.clone() };
-    let tickets = proto::ticket_service_server::TicketServiceServer::new(door.clone());
-    let messages = proto::chat_message_service_server::ChatMessageServiceServer::new(door.clone());
-    let logs = proto::deletion_log_service_server::DeletionLogServiceServer::new(door.clone());
-    let ingest = proto::ingest_service_server::IngestServiceServer::new(door);
+    let tickets = servers::ticket_service_server::TicketServiceServer::new(door.clone());
+    let messages = servers::chat_message_service_server::ChatMessageServiceServer::new(door.clone());
+    let logs = servers::deletion_log_service_server::DeletionLogServiceServer::new(door.clone());
+    let ingest = servers::ingest_service_server::IngestServiceServer::new(door);
     macro_rules! compressed {
         ($service:expr) => {
             $service.accept_compressed(Gzip).accept_compressed(Zstd).send_compressed(Gzip).send_compressed(Zstd)

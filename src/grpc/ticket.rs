@@ -11,7 +11,7 @@ use crate::domain::ticket::{
 };
 use crate::domain::violation::{Rule, Violations};
 use crate::grpc::enums::{Enumeration, enumeration};
-use crate::grpc::proto::ticket_service_server::TicketService;
+use crate::grpc::servers::ticket_service_server::TicketService;
 use crate::grpc::{Door, authorize, parse, proto};
 
 #[tonic::async_trait]

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::app::{Encoding, Listed};
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage, MAX_PAGE_SIZE};
 use crate::domain::deletion::{DeletionReason, Grounds, RequestedFrom};
@@ -28,21 +29,32 @@ pub(super) async fn list(State(door): State<Door>, call: Call) -> Result<Respons
     let ticket_id = violations.check(call.path_integer("ticket_id")).map(TicketId);
     let page = envelope::page(&call, MAX_PAGE_SIZE, &mut violations);
     let (ticket_id, page) = violations.finish(ticket_id.zip(page))?;
-    let listed = door.app.list_chat_messages(caller, ticket_id, &page, usize::MAX).await?;
-    let etag = etag(&door, &call, listed.version);
-    let known = call.headers.get_all(IF_NONE_MATCH).iter().any(|known| matches(known, &etag));
-    let mut response = if known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let results: Vec<Body> = listed.page.items.iter().map(Body::from).collect();
-        envelope::render(&door, &call, &page, listed.page.total_size, results)
+    let tag = Tag::of(&door, &call);
+    let listed = door.app.list_chat_messages(caller, ticket_id, &page, &LISTED, tag.known_version(&call)).await?;
+    let (version, mut response) = match listed {
+        Listed::Unchanged { version } => (version, StatusCode::NOT_MODIFIED.into_response()),
+        Listed::Page(listed) if call.headers.get_all(IF_NONE_MATCH).iter().any(|tags| tags == "*") => {
+            (listed.version, StatusCode::NOT_MODIFIED.into_response())
+        }
+        Listed::Page(listed) => {
+            let results = listed.messages.strip_suffix(b",").unwrap_or(&listed.messages);
+            (listed.version, envelope::render_written(&door, &call, &page, listed.total_size, results))
+        }
     };
-    if let Ok(etag) = HeaderValue::try_from(etag) {
+    if let Ok(etag) = HeaderValue::try_from(tag.at(version)) {
         response.headers_mut().insert(ETAG, etag);
     }
     // The caller may keep its copy, and must ask each time whether it still is one.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     Ok(response)
+}
+
+/// Messages as elements of an array, each with the comma after it.
+static LISTED: Encoding = Encoding { name: "rest", max_bytes: usize::MAX, write: write_listed };
+
+fn write_listed(message: &ChatMessage<&str>, buffer: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *buffer, &Body::from(message)).expect("a plain struct serializes into memory");
+    buffer.push(b',');
 }
 
 /// `GET /chat_messages`, deprecated upstream.
@@ -119,17 +131,32 @@ fn grounds(body: &Object, violations: &mut Violations) -> Option<Grounds> {
     Grounds::parse(grounds, violations)
 }
 
-/// The same while the ticket's version, the page and the URLs in it are.
-fn etag(door: &Door, call: &Call, version: i64) -> String {
-    let digest = Sha256::new().chain_update(envelope::origin(door, call)).chain_update(call.uri.to_string()).finalize();
-    let digest: [u8; 8] = digest.first_chunk().copied().unwrap_or_default();
-    format!("\"{version}-{:016x}\"", u64::from_be_bytes(digest))
+/// The tag of a page: the same while the ticket's version, the page and the URLs in it are.
+struct Tag {
+    /// What the tag ends with, whatever the version.
+    page: String,
 }
 
-/// Whether an `If-None-Match` header names the tag.
-fn matches(header: &HeaderValue, etag: &str) -> bool {
-    let Ok(header) = header.to_str() else { return false };
-    header.split(',').map(str::trim).any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
+impl Tag {
+    fn of(door: &Door, call: &Call) -> Self {
+        let digest = Sha256::new().chain_update(envelope::origin(door, call)).chain_update(call.uri.to_string()).finalize();
+        let digest: [u8; 8] = digest.first_chunk().copied().unwrap_or_default();
+        Self { page: format!("{:016x}", u64::from_be_bytes(digest)) }
+    }
+
+    fn at(&self, version: i64) -> String {
+        format!("\"{version}-{}\"", self.page)
+    }
+
+    /// The version of the first tag in `If-None-Match` that is of this page. A cache that keeps several asks for one at a time.
+    fn known_version(&self, call: &Call) -> Option<i64> {
+        let tags = call.headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+        let mut tags = tags.flat_map(|tags| tags.split(',')).map(str::trim);
+        tags.find_map(|tag| {
+            let (version, page) = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?.split_once('-')?;
+            version.parse().ok().filter(|_| page == self.page)
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -154,21 +181,21 @@ struct Body<'a> {
     data: &'a str,
 }
 
-impl<'a> From<&'a ChatMessage> for Body<'a> {
-    fn from(message: &'a ChatMessage) -> Self {
+impl<'a, Text: AsRef<str>> From<&'a ChatMessage<Text>> for Body<'a> {
+    fn from(message: &'a ChatMessage<Text>) -> Self {
         let deletion = message.deletion.as_ref();
         Self {
             id: message.id.0,
             message_id: message.message_id.0,
             ticket: message.ticket_id.0,
-            user_sendbird_id: &message.user_sendbird_id,
+            user_sendbird_id: message.user_sendbird_id.as_ref(),
             user_type: message.user_type.as_str(),
             created_at: time(message.create_time),
             deleted_at: deletion.map(|deletion| time(deletion.time)),
             requested_from: deletion.map(|deletion| deletion.requested_from.as_str()),
             requested_by: deletion.and_then(|deletion| deletion.requested_by.as_ref()).map(AgentBody::with_email),
-            message: &message.message,
-            data: &message.data,
+            message: message.message.as_ref(),
+            data: message.data.as_ref(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::HOST;
+use http::header::{CONTENT_TYPE, HOST};
 use serde::Serialize;
 
 use crate::domain::page::{self, PageRequest};
@@ -30,14 +30,40 @@ pub(super) fn page(call: &Call, max: i64, violations: &mut Violations) -> Option
 
 /// Renders a page with the absolute URLs of the one before and the one after, every other parameter kept.
 pub(super) fn render<T: Serialize>(door: &Door, call: &Call, page: &PageRequest, count: i64, results: Vec<T>) -> Response {
-    let at = |offset: i64| {
-        let query = call.query.with_offset(offset);
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("{}{}{mark}{query}", origin(door, call), call.uri.path())
-    };
-    let next = page.skip.checked_add(page.size).filter(|offset| *offset < count).map(at);
-    let previous = (page.skip > 0).then(|| at((page.skip - page.size).max(0)));
+    let Around { previous, next } = Around::of(door, call, page, count);
     Json(Envelope { count, previous, next, results }).into_response()
+}
+
+/// The same of results that are written already, without the brackets around them.
+pub(super) fn render_written(door: &Door, call: &Call, page: &PageRequest, count: i64, results: &[u8]) -> Response {
+    let Around { previous, next } = Around::of(door, call, page, count);
+    let empty: Vec<()> = Vec::new();
+    let mut body = serde_json::to_vec(&Envelope { count, previous, next, results: empty }).expect("a plain struct serializes");
+    body.reserve(results.len());
+    // The results come last, so that the envelope ends with their brackets and its own.
+    body.truncate(body.len() - "]}".len());
+    body.extend_from_slice(results);
+    body.extend_from_slice(b"]}");
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The pages around a page.
+struct Around {
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+impl Around {
+    fn of(door: &Door, call: &Call, page: &PageRequest, count: i64) -> Self {
+        let at = |offset: i64| {
+            let query = call.query.with_offset(offset);
+            let mark = if query.is_empty() { "" } else { "?" };
+            format!("{}{}{mark}{query}", origin(door, call), call.uri.path())
+        };
+        let next = page.skip.checked_add(page.size).filter(|offset| *offset < count).map(at);
+        let previous = (page.skip > 0).then(|| at((page.skip - page.size).max(0)));
+        Self { previous, next }
+    }
 }
 
 /// Scheme and host as the client used them.

@@ -10,6 +10,7 @@ use crate::domain::ticket::ChannelType;
 use crate::error::Error;
 use crate::storage::chat_message::Row;
 use crate::storage::from_sqlx;
+use crate::storage::text::Text;
 
 /// Lists messages ascending by id: at most `limit` of those after the id `after`, passing over `skip`.
 ///
@@ -26,10 +27,11 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select null::bigint as version, null::bigint as message_count, m.id as "id?", m.message_id as "message_id?",
-            m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?",
-            m.create_time as "create_time?", m.delete_time, m.requested_from, m.requested_by as "requested_by: Json<Agent>",
-            m.message as "message?", m.data as "data?", m.files as "files?: Json<Vec<File>>", m.external_id
+        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id as "id?",
+            m.message_id as "message_id?", m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
+            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
+            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
+            nullif(m.files, '[]') as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
         from chat_messages m
         where m.application_key = $1
             and m.id > $2
@@ -55,7 +57,7 @@ pub async fn list(
     .fetch_all(connection)
     .await
     .map_err(from_sqlx)?;
-    rows.into_iter().map(Row::message).collect()
+    rows.iter().map(|row| row.message().map(ChatMessage::into_owned)).collect()
 }
 
 /// Counts the messages that a filter chooses.

@@ -1,102 +1,149 @@
 //! Chat messages.
 
-use std::collections::{HashMap, VecDeque};
-
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::domain::agent::Agent;
-use crate::domain::chat_message::{ChatMessage, File, NewChatMessage, Stored, UserType};
-use crate::domain::deletion::{Deletion, RequestedFrom};
+use crate::domain::chat_message::{ChatMessage, File, UserType};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
-use crate::storage::{from_sqlx, known, required};
+use crate::storage::text::Text;
+use crate::storage::{deletion_of, from_sqlx, known, place_of, required};
 
-/// Some messages of a ticket, and how many it has in all.
-#[derive(Debug)]
-pub struct Listed {
-    /// Ascending by number.
-    pub messages: Vec<ChatMessage>,
-    /// Tombstones included.
-    pub message_count: i64,
-    /// The ticket's version.
-    pub version: i64,
+/// A page to read.
+#[derive(Debug, Clone, Copy)]
+pub struct PageAsked {
+    /// The ticket.
+    pub ticket_id: TicketId,
+    /// The number after which the page begins. Numbers are dense, so that this is also how many messages are passed over: the cost does
+    /// not depend on it.
+    pub after: MessageId,
+    /// How many messages at most.
+    pub size: i64,
+    /// A version of the ticket that the asker has this page of: then it is not read.
+    pub known_version: Option<i64>,
 }
 
-/// Lists at most `limit` messages after number `after`; `None` when there is no such ticket. Numbers are dense, so that `after` is also
-/// how many are passed over: the cost does not depend on it.
+/// A ticket as a statement found it, with the page asked for, unless the asker has it.
+pub struct PageFound {
+    /// The ticket's version.
+    pub version: i64,
+    /// How many messages the ticket has, tombstones included.
+    pub message_count: i64,
+    rows: Vec<Row>,
+}
+
+impl PageFound {
+    /// The messages, ascending by number.
+    pub fn messages(&self) -> impl Iterator<Item = Result<ChatMessage<&str>, Error>> {
+        self.rows.iter().map(Row::message)
+    }
+}
+
+/// Reads pages of tickets' messages, in one statement and so from one moment, and answers them in the order asked; `None` where there is
+/// no such ticket.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn list(
+pub async fn pages(
     connection: &mut PgConnection,
     application: ApplicationKey,
-    ticket_id: TicketId,
-    after: MessageId,
-    limit: i64,
-) -> Result<Option<Listed>, Error> {
+    asked: &[PageAsked],
+) -> Result<Vec<Option<PageFound>>, Error> {
+    let ticket_ids: Vec<i64> = asked.iter().map(|page| page.ticket_id.0).collect();
+    let afters: Vec<i64> = asked.iter().map(|page| page.after.0).collect();
+    let lasts: Vec<i64> = asked.iter().map(|page| page.after.0.saturating_add(page.size)).collect();
+    let known_versions: Vec<Option<i64>> = asked.iter().map(|page| page.known_version).collect();
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select t.version as "version?", t.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?", m.ticket_id as "ticket_id?",
-            m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?", m.create_time as "create_time?", m.delete_time,
-            m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.message as "message?", m.data as "data?",
-            m.files as "files?: Json<Vec<File>>", m.external_id
-        from tickets t
+        select asked.ordinal as "ordinal?", t.version as "version?", t.message_count as "message_count?", m.id as "id?",
+            m.message_id as "message_id?", t.id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
+            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
+            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
+            nullif(m.files, '[]') as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
+        from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+            with ordinality as asked (ticket_id, after, last, known_version, ordinal)
+        join tickets t on t.application_key = $1 and t.id = asked.ticket_id
         left join lateral (
             select *
             from chat_messages
-            where application_key = t.application_key and ticket_id = t.id and message_id > $3
+            where application_key = $1
+                and ticket_id = t.id
+                and message_id > asked.after
+                and message_id <= asked.last
+                and t.version is distinct from asked.known_version
             order by message_id
-            limit $4
         ) m on true
-        where t.application_key = $1 and t.id = $2
-        order by m.message_id
         "#,
         application.0,
-        ticket_id.0,
-        after.0,
-        limit,
+        &ticket_ids,
+        &afters,
+        &lasts,
+        &known_versions as _,
     )
     .fetch_all(connection)
     .await
     .map_err(from_sqlx)?;
-    let Some((version, message_count)) = rows.first().and_then(|row| row.version.zip(row.message_count)) else { return Ok(None) };
-    let messages: Result<Vec<ChatMessage>, Error> = rows.into_iter().filter(|row| row.id.is_some()).map(Row::message).collect();
-    Ok(Some(Listed { messages: messages?, message_count, version }))
+    let mut found: Vec<Option<PageFound>> = asked.iter().map(|_| None).collect();
+    for row in rows {
+        let (version, message_count) = (required("version", row.version)?, required("message_count", row.message_count)?);
+        let page = place_of(row.ordinal, &mut found)?.get_or_insert_with(|| PageFound { version, message_count, rows: Vec::new() });
+        if row.id.is_some() {
+            page.rows.push(row);
+        }
+    }
+    Ok(found)
 }
 
-/// Reads messages of a ticket by id, ascending by number; ids that the ticket does not have are left out.
+/// A message as a statement found it.
+pub struct Found(Row);
+
+impl Found {
+    /// The message.
+    ///
+    /// # Errors
+    /// When the row holds what no statement writes.
+    pub fn message(&self) -> Result<ChatMessage<&str>, Error> {
+        self.0.message()
+    }
+}
+
+/// Reads messages by ticket and id and answers them in the order asked; `None` where the ticket does not have the message.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn find(
     connection: &mut PgConnection,
     application: ApplicationKey,
-    ticket_id: TicketId,
-    ids: &[ChatMessageId],
-) -> Result<Vec<ChatMessage>, Error> {
-    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    asked: &[(TicketId, ChatMessageId)],
+) -> Result<Vec<Option<Found>>, Error> {
+    let (ticket_ids, ids): (Vec<i64>, Vec<i64>) = asked.iter().map(|(ticket_id, id)| (ticket_id.0, id.0)).unzip();
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select null::bigint as version, null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
-            user_sendbird_id as "user_sendbird_id?", user_type as "user_type?", create_time as "create_time?", delete_time,
-            requested_from, requested_by as "requested_by: Json<Agent>", message as "message?", data as "data?",
-            files as "files?: Json<Vec<File>>", external_id
-        from chat_messages
-        where application_key = $1 and ticket_id = $2 and id = any ($3)
-        order by message_id
+        select asked.ordinal as "ordinal?", null::bigint as version, null::bigint as message_count, m.id as "id?",
+            m.message_id as "message_id?", m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
+            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
+            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
+            nullif(m.files, '[]') as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
+        from unnest($2::bigint[], $3::bigint[]) with ordinality as asked (ticket_id, id, ordinal)
+        join chat_messages m on m.application_key = $1 and m.ticket_id = asked.ticket_id and m.id = asked.id
         "#,
         application.0,
-        ticket_id.0,
+        &ticket_ids,
         &ids,
     )
     .fetch_all(connection)
     .await
     .map_err(from_sqlx)?;
-    rows.into_iter().map(Row::message).collect()
+    let mut found: Vec<Option<Found>> = asked.iter().map(|_| None).collect();
+    for row in rows {
+        let place = place_of(row.ordinal, &mut found)?;
+        *place = Some(Found(row));
+    }
+    Ok(found)
 }
 
 /// Where an export stands: after this ticket's message of this number.
@@ -121,10 +168,11 @@ pub async fn export(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select null::bigint as version, null::bigint as message_count, id as "id?", message_id as "message_id?", ticket_id as "ticket_id?",
-            user_sendbird_id as "user_sendbird_id?", user_type as "user_type?", create_time as "create_time?", delete_time,
-            requested_from, requested_by as "requested_by: Json<Agent>", message as "message?", data as "data?",
-            files as "files?: Json<Vec<File>>", external_id
+        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, id as "id?", message_id as "message_id?",
+            ticket_id as "ticket_id?", user_sendbird_id as "user_sendbird_id?: Text", user_type as "user_type?: Text",
+            create_time as "create_time?", delete_time, requested_from as "requested_from?: Text",
+            requested_by as "requested_by: Json<Agent>", message as "message?: Text", data as "data?: Text",
+            nullif(files, '[]') as "files?: Json<Vec<File>>", external_id as "external_id?: Text"
         from chat_messages
         where application_key = $1 and (ticket_id, message_id) > ($2, $3)
         order by ticket_id, message_id
@@ -138,185 +186,62 @@ pub async fn export(
     .fetch_all(connection)
     .await
     .map_err(from_sqlx)?;
-    rows.into_iter().map(Row::message).collect()
-}
-
-/// Stores messages at the end of their tickets, in their order. Each is answered, in the same order: stored, or the one that has its
-/// external id already; `None` when there is no such ticket. No two messages of a ticket may have the same external id.
-///
-/// Numbers are taken from the tickets' rows under their locks, only for what goes in: so they have no gaps.
-///
-/// # Errors
-/// [`Error::WriteConflict`] when another sender stores one of the external ids at the same time; when the database is away.
-#[expect(clippy::too_many_lines, reason = "the statement is long, and is read best in one piece")]
-pub async fn append(
-    connection: &mut PgConnection,
-    application: ApplicationKey,
-    messages: &[(TicketId, NewChatMessage)],
-    now: DateTime<Utc>,
-) -> Result<Vec<Option<Stored>>, Error> {
-    let ticket_ids: Vec<i64> = messages.iter().map(|(ticket_id, _)| ticket_id.0).collect();
-    let user_sendbird_ids: Vec<&str> = messages.iter().map(|(_, message)| message.user_sendbird_id.as_str()).collect();
-    let user_types: Vec<&str> = messages.iter().map(|(_, message)| message.user_type.as_str()).collect();
-    let create_times: Vec<DateTime<Utc>> = messages.iter().map(|(_, message)| message.create_time.unwrap_or(now)).collect();
-    let contents: Vec<&str> = messages.iter().map(|(_, message)| message.message.as_str()).collect();
-    let data: Vec<&str> = messages.iter().map(|(_, message)| message.data.as_str()).collect();
-    let files: Vec<Json<&[File]>> = messages.iter().map(|(_, message)| Json(message.files.as_slice())).collect();
-    let external_ids: Vec<Option<&str>> = messages.iter().map(|(_, message)| message.external_id.as_deref()).collect();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"
-        with ticket as materialized (
-            -- In one order for all, or two batches of the same tickets could lock each other out.
-            select id, message_count
-            from tickets
-            where application_key = $1 and id = any ($2)
-            order by id
-            for no key update
-        ),
-        source as (
-            select s.*, ticket.message_count + row_number() over (partition by s.ticket_id order by s.ordinal) as message_id
-            from unnest($2, $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::text[])
-                with ordinality as s (ticket_id, user_sendbird_id, user_type, create_time, message, data, files, external_id, ordinal)
-            join ticket on ticket.id = s.ticket_id
-            where not exists (
-                select
-                from chat_messages m
-                where m.application_key = $1 and m.ticket_id = s.ticket_id and m.external_id = s.external_id
-            )
-        ),
-        inserted as (
-            insert into chat_messages (
-                application_key, ticket_id, message_id, user_sendbird_id, user_type, create_time, message, data, files, external_id
-            )
-            select $1, s.ticket_id, s.message_id, s.user_sendbird_id, s.user_type, s.create_time, s.message, s.data, s.files,
-                s.external_id
-            from source s
-            order by s.ordinal
-            returning *
-        ),
-        counted as (
-            update tickets t
-            set version = t.version + 1,
-                message_count = t.message_count + stored.count,
-                issue_time = coalesce(t.issue_time, stored.first_of_customer)
-            from (
-                select ticket_id, count(*) as count, min(create_time) filter (where user_type = 'CUSTOMER') as first_of_customer
-                from inserted
-                group by ticket_id
-            ) stored
-            where t.application_key = $1 and t.id = stored.ticket_id
-        ),
-        known as materialized (
-            -- Message by message, once: joined freely, a planner that knows little reads the whole application for each ticket.
-            select found.*
-            from unnest($2, $9) as asked (ticket_id, external_id)
-            cross join lateral (
-                select *
-                from chat_messages m
-                where m.application_key = $1 and m.ticket_id = asked.ticket_id and m.external_id = asked.external_id
-                limit 1
-            ) found
-        )
-        select null::bigint as version, ticket.message_count as "message_count?", m.id as "id?", m.message_id as "message_id?",
-            m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?", m.user_type as "user_type?",
-            m.create_time as "create_time?", m.delete_time, m.requested_from, m.requested_by as "requested_by: Json<Agent>",
-            m.message as "message?", m.data as "data?", m.files as "files?: Json<Vec<File>>", m.external_id
-        from ticket
-        join (
-            select *
-            from inserted
-            union all
-            select *
-            from known
-        ) m on m.ticket_id = ticket.id
-        order by m.ticket_id, m.message_id
-        "#,
-        application.0,
-        &ticket_ids,
-        &user_sendbird_ids as _,
-        &user_types as _,
-        &create_times,
-        &contents as _,
-        &data as _,
-        &files as _,
-        &external_ids as _,
-    )
-    .fetch_all(connection)
-    .await
-    .map_err(from_sqlx)?;
-    in_order_of(messages, rows)
-}
-
-/// Brings the answer of [`append`] into the order of what was asked. What has a number above its ticket's count before was stored, in the
-/// order asked; the rest was there.
-fn in_order_of(asked: &[(TicketId, NewChatMessage)], rows: Vec<Row>) -> Result<Vec<Option<Stored>>, Error> {
-    let mut stored: HashMap<TicketId, VecDeque<ChatMessage>> = HashMap::new();
-    let mut known: HashMap<(TicketId, Option<String>), ChatMessage> = HashMap::new();
-    for row in rows {
-        let count_before = required("message_count", row.message_count)?;
-        let message = row.message()?;
-        if message.message_id.0 > count_before {
-            stored.entry(message.ticket_id).or_default().push_back(message);
-        } else {
-            known.insert((message.ticket_id, message.external_id.clone()), message);
-        }
-    }
-    let answer_to = |(ticket_id, message): &(TicketId, NewChatMessage)| {
-        if let Some(message) = known.remove(&(*ticket_id, message.external_id.clone())) {
-            return Some(Stored { message, duplicate: true });
-        }
-        let message = stored.get_mut(ticket_id)?.pop_front()?;
-        Some(Stored { message, duplicate: false })
-    };
-    Ok(asked.iter().map(answer_to).collect())
+    rows.iter().map(|row| row.message().map(ChatMessage::into_owned)).collect()
 }
 
 /// A message as a statement answers it; the statements that join it to a ticket may have none.
 pub(super) struct Row {
+    /// The place among what was asked, from 1, where the statement answers several.
+    pub ordinal: Option<i64>,
     /// The ticket's version and count as the statement saw them, where it reads the ticket.
     pub version: Option<i64>,
     pub message_count: Option<i64>,
     pub id: Option<i64>,
     pub message_id: Option<i64>,
     pub ticket_id: Option<i64>,
-    pub user_sendbird_id: Option<String>,
-    pub user_type: Option<String>,
+    pub user_sendbird_id: Option<Text>,
+    pub user_type: Option<Text>,
     pub create_time: Option<DateTime<Utc>>,
     pub delete_time: Option<DateTime<Utc>>,
-    pub requested_from: Option<String>,
+    pub requested_from: Option<Text>,
     pub requested_by: Option<Json<Agent>>,
-    pub message: Option<String>,
-    pub data: Option<String>,
+    pub message: Option<Text>,
+    pub data: Option<Text>,
+    /// Null where there are none, which is nearly always.
     pub files: Option<Json<Vec<File>>>,
-    pub external_id: Option<String>,
+    pub external_id: Option<Text>,
 }
 
 impl Row {
-    pub(super) fn message(self) -> Result<ChatMessage, Error> {
-        let deletion = match (self.delete_time, self.requested_from) {
-            (None, _) => None,
-            (Some(time), requested_from) => {
-                let requested_from = required("requested_from", requested_from)?;
-                Some(Deletion {
-                    time,
-                    requested_from: known(&RequestedFrom::ALL, RequestedFrom::as_str, "requested_from", &requested_from)?,
-                    requested_by: self.requested_by.map(|Json(agent)| agent),
-                })
-            }
-        };
+    pub(super) fn message(&self) -> Result<ChatMessage<&str>, Error> {
+        let requested_from = self.requested_from.as_ref().map(Text::as_str).transpose()?;
+        let requested_by = self.requested_by.as_ref().map(|Json(agent)| agent.clone());
+        let deletion = deletion_of(self.delete_time, requested_from, requested_by)?;
+        let (id, message_id, ticket_id) = self.ids()?;
         Ok(ChatMessage {
-            id: ChatMessageId(required("id", self.id)?),
-            message_id: MessageId(required("message_id", self.message_id)?),
-            ticket_id: TicketId(required("ticket_id", self.ticket_id)?),
-            user_sendbird_id: required("user_sendbird_id", self.user_sendbird_id)?,
-            user_type: known(&UserType::ALL, UserType::as_str, "user_type", &required("user_type", self.user_type)?)?,
+            id,
+            message_id,
+            ticket_id,
+            user_sendbird_id: text("user_sendbird_id", self.user_sendbird_id.as_ref())?,
+            user_type: known(&UserType::ALL, UserType::as_str, "user_type", text("user_type", self.user_type.as_ref())?)?,
             create_time: required("create_time", self.create_time)?,
             deletion,
-            message: required("message", self.message)?,
-            data: required("data", self.data)?,
-            files: required("files", self.files)?.0,
-            external_id: self.external_id,
+            message: text("message", self.message.as_ref())?,
+            data: text("data", self.data.as_ref())?,
+            files: self.files.as_ref().map_or_else(Vec::new, |Json(files)| files.clone()),
+            external_id: self.external_id.as_ref().map(Text::as_str).transpose()?,
         })
     }
+
+    pub(super) fn ids(&self) -> Result<(ChatMessageId, MessageId, TicketId), Error> {
+        Ok((
+            ChatMessageId(required("id", self.id)?),
+            MessageId(required("message_id", self.message_id)?),
+            TicketId(required("ticket_id", self.ticket_id)?),
+        ))
+    }
+}
+
+fn text<'a>(column: &'static str, value: Option<&'a Text>) -> Result<&'a str, Error> {
+    required(column, value)?.as_str()
 }

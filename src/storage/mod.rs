@@ -1,5 +1,6 @@
 //! SQL, and nothing else: free functions from a connection and an application to domain values. The only room that knows sqlx's rows.
 
+pub mod append;
 pub mod application;
 pub mod application_message;
 pub mod chat_message;
@@ -9,12 +10,16 @@ pub mod ingest;
 pub mod migration;
 pub mod rejected_event;
 pub mod request;
+mod text;
 pub mod ticket;
 pub mod token;
 pub mod webhook_key;
 
+use chrono::{DateTime, Utc};
 use sqlx::error::DatabaseError;
 
+use crate::domain::agent::Agent;
+use crate::domain::deletion::{Deletion, RequestedFrom};
 use crate::error::Error;
 
 /// A row holds what no statement of this service writes.
@@ -52,8 +57,8 @@ enum Class {
 }
 
 fn classify(refused: &dyn DatabaseError) -> Class {
-    // Two senders of the same new external_id at once: the second sees the first's message when it runs again.
-    if refused.constraint() == Some("chat_messages_external_id_key") {
+    // Two senders of the same new external_id or request_id at once: the second sees what the first did when it runs again.
+    if matches!(refused.constraint(), Some("chat_messages_external_id_key" | "requests_pkey")) {
         return Class::Conflict;
     }
     match refused.code().as_deref() {
@@ -79,4 +84,23 @@ fn known<T: Copy>(all: &[T], name: fn(T) -> &'static str, column: &'static str, 
 /// Takes a column that the join may leave null but a row that is there may not.
 fn required<T>(column: &'static str, value: Option<T>) -> Result<T, Error> {
     value.ok_or_else(|| Error::internal(Inconsistent { column, value: "null".to_owned() }))
+}
+
+/// When and by whom a message was deleted, if it was.
+fn deletion_of(
+    delete_time: Option<DateTime<Utc>>,
+    requested_from: Option<&str>,
+    requested_by: Option<Agent>,
+) -> Result<Option<Deletion>, Error> {
+    let Some(time) = delete_time else { return Ok(None) };
+    let name = required("requested_from", requested_from)?;
+    let requested_from = known(&RequestedFrom::ALL, RequestedFrom::as_str, "requested_from", name)?;
+    Ok(Some(Deletion { time, requested_from, requested_by }))
+}
+
+/// The place of the row with this ordinal, from 1, among what was asked.
+fn place_of<T>(ordinal: Option<i64>, places: &mut [T]) -> Result<&mut T, Error> {
+    let ordinal = required("ordinal", ordinal)?;
+    let place = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1)).and_then(|at| places.get_mut(at));
+    place.ok_or_else(|| Error::internal(Inconsistent { column: "ordinal", value: ordinal.to_string() }))
 }

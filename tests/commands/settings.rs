@@ -30,13 +30,14 @@ fn every_setting_has_an_environment_variable() {
 #[test]
 fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
     let rows = [
-        ("--database-connections", 1, 500),
+        ("--database-connections", 8, 500),
         ("--database-wait-seconds", 1, 60),
         ("--statement-timeout-seconds", 1, 600),
         ("--request-timeout-seconds", 1, 600),
         ("--drain-seconds", 0, 600),
         ("--max-concurrent-streams", 1, 10_000),
         ("--token-cache-seconds", 0, 60),
+        ("--page-cache-mib", 0, 65_536),
         ("--request-id-retention-days", 1, 365),
     ];
     let help = |flag: &str| {

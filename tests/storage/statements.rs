@@ -25,7 +25,7 @@ fn statements() -> Vec<String> {
 
 /// The statement behind `ListChatMessages`.
 fn list_statement() -> String {
-    let is_list = |statement: &String| statement.contains("left join lateral") && statement.contains("message_id > $3");
+    let is_list = |statement: &String| statement.contains("left join lateral") && statement.contains("message_id > asked.after");
     let found: Vec<String> = statements().into_iter().filter(is_list).collect();
     let [statement] = found.try_into().expect("one statement lists messages");
     statement
@@ -71,6 +71,11 @@ async fn listing_reading_storing_and_deleting_a_message_take_one_statement_each(
 
     actor.delete(ticket.id, messages[0].id).await.expect_err("it is deleted");
     assert_one("DeleteChatMessage, refused");
+
+    let request_id = uuid::Uuid::from_u128(0x4000_8000_0000_0000_0000).to_string();
+    let request = pb::DeleteChatMessageRequest { ticket_id: ticket.id, id: messages[1].id, request_id, ..Default::default() };
+    actor.messages.delete_chat_message(request).await.expect("it may be deleted");
+    assert_one("DeleteChatMessage with a request id");
 }
 
 #[test]
@@ -100,7 +105,7 @@ async fn a_page_costs_the_same_wherever_it_lies_in_a_ticket_of_two_hundred_thous
         from tickets cross join generate_series(1, 200000) number";
     sqlx::raw_sql(fill).execute(&mut connection).await.expect("the messages");
     sqlx::raw_sql("update tickets set message_count = 200000").execute(&mut connection).await.expect("their count");
-    let prepare = format!("prepare page (integer, bigint, bigint, bigint) as {}", list_statement());
+    let prepare = format!("prepare page (integer, bigint[], bigint[], bigint[], bigint[]) as {}", list_statement());
     sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("the statement of the service");
 
     // Whatever the planner knows of the table, and whether or not it looks at the parameters.
@@ -120,7 +125,8 @@ async fn a_page_costs_the_same_wherever_it_lies_in_a_ticket_of_two_hundred_thous
 
 /// How many pages of the database are touched by a page of fifty messages.
 async fn buffers(connection: &mut PgConnection, ticket_id: i64, skip: i64) -> i64 {
-    let explain = format!("explain (analyze, buffers, format json) execute page (1, {ticket_id}, {skip}, 50)");
+    let arguments = format!("1, array[{ticket_id}], array[{skip}], array[{}], array[null::bigint]", skip + 50);
+    let explain = format!("explain (analyze, buffers, format json) execute page ({arguments})");
     let explained: Value = sqlx::query(AssertSqlSafe(explain)).fetch_one(connection).await.expect("a plan").get(0);
     let plan = &explained[0]["Plan"];
     assert_eq!(plan["Actual Rows"], 50, "{explained:#}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use deskledger::app::{App, NewToken};
+use deskledger::app::{App, AppSettings, NewToken};
 use deskledger::config::ServerSettings;
 use deskledger::domain::caller::Scope;
 use deskledger::domain::deletion::RequestedFrom;
@@ -20,8 +20,9 @@ use super::clock::TestClock;
 use super::database::TestDatabase;
 use super::http::Http;
 
-/// Connections that the service of a world has.
+/// Connections that the service of a world has in its pool, and beside it.
 const CONNECTIONS: u32 = 8;
+const LANE_CONNECTIONS: u16 = 4;
 
 /// A service on a database of its own, with a clock that the test sets. Both end with this value.
 pub struct World {
@@ -59,7 +60,12 @@ impl World {
     /// A service that reaches the database by connections of the test's making.
     pub async fn with_pool(database: TestDatabase, pool: PgPool, settings: ServerSettings) -> Self {
         let clock = Arc::new(TestClock::new());
-        let app = Arc::new(App::new(pool, clock.clone(), settings.token_cache_ttl()));
+        let app_settings = AppSettings {
+            token_cache_ttl: settings.token_cache_ttl(),
+            page_cache_bytes: settings.page_cache_bytes(),
+            lane_connections: LANE_CONNECTIONS,
+        };
+        let app = Arc::new(App::new(pool, clock.clone(), app_settings));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
         let shutdown = CancellationToken::new();

@@ -1,0 +1,190 @@
+//! Lanes: connections owned by worker tasks. Calls that wait for a lane at the same time share a statement; none waits for company.
+//!
+//! A connection that a call borrows from a pool is pinged before and after, and costs a round trip for each call. A lane has its connection
+//! for good: while it waits for one statement's answer, the calls that arrive are the next statement.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection};
+use tokio::sync::oneshot;
+
+use crate::app::queue::{Job, Queue, Waiting};
+use crate::domain::ids::ApplicationKey;
+use crate::error::Error;
+use crate::storage::from_sqlx;
+
+/// How long a connection may have been idle before it is asked whether it still is one. Under load none is.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a lane waits before it tries to connect again, while its calls may wait.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a shared write waits for a row that another transaction holds. Its calls then write one by one, each on a pooled connection,
+/// so that one held ticket does not hold up others.
+const LOCK_TIMEOUT: &str = "100ms";
+/// What the database's list of sessions calls a lane.
+const SESSION_NAME: &str = "deskledger lane";
+
+/// What lanes of one kind do for a call.
+pub(super) trait Work: Send + Sync + Sized + 'static {
+    /// What the call gets.
+    type Answer: Send;
+    /// How much weight one statement takes.
+    const CAPACITY: usize;
+    /// Whether it only reads: then it may be run again when the connection breaks.
+    const READS: bool;
+
+    /// The weight of this call.
+    fn weight(&self) -> usize;
+
+    /// Whether it may share a statement with another of the same application.
+    fn may_join(&self, other: &Self) -> bool;
+
+    /// Does the work of several calls of one application, and answers in their order.
+    fn run(
+        connection: &mut PgConnection,
+        application: ApplicationKey,
+        works: &[Self],
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Error>> + Send;
+}
+
+/// The lanes of one kind of work, and the queue before them. They end with this value.
+pub(super) struct Lanes<W: Work> {
+    queue: Arc<Queue<W>>,
+    wait: Duration,
+}
+
+impl<W: Work> Lanes<W> {
+    /// Starts `count` lanes, which connect when they are first needed. A call waits for one at most as long as `wait`.
+    pub(super) fn start(options: &PgConnectOptions, count: u16, wait: Duration) -> Self {
+        let queue = Arc::new(Queue::new());
+        for _ in 0..count {
+            let mut lane = Lane { options: tuned(options), wait, connection: None, used: Instant::now() };
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                while let Some(jobs) = queue.take().await {
+                    lane.serve(jobs).await;
+                }
+            });
+        }
+        Self { queue, wait }
+    }
+
+    /// Has the work done. Writes that met another one, or shared a statement that failed, are answered [`Error::WriteConflict`] and have
+    /// done nothing.
+    pub(super) async fn ask(&self, application: ApplicationKey, work: W) -> Result<W::Answer, Error> {
+        let (sender, mut answer) = oneshot::channel();
+        let mut waiting = Waiting::new(&self.queue, Job { application, work, answer: sender });
+        let answered = match tokio::time::timeout(self.wait, &mut answer).await {
+            Ok(answered) => answered,
+            Err(_) if waiting.take_back() => return Err(from_sqlx(sqlx::Error::PoolTimedOut)),
+            // A lane is at it.
+            Err(_) => answer.await,
+        };
+        waiting.done();
+        answered.unwrap_or_else(|_| Err(Error::internal("a lane gave no answer")))
+    }
+}
+
+impl<W: Work> Drop for Lanes<W> {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Statements on lanes are few and have one good plan each, whatever the planner believes about tables that it has not analyzed yet.
+fn tuned(options: &PgConnectOptions) -> PgConnectOptions {
+    options.clone().application_name(SESSION_NAME).disable_statement_logging().options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+        ("lock_timeout", LOCK_TIMEOUT),
+    ])
+}
+
+struct Lane {
+    options: PgConnectOptions,
+    wait: Duration,
+    connection: Option<PgConnection>,
+    /// When the connection was last heard of.
+    used: Instant,
+}
+
+impl Lane {
+    async fn serve<W: Work>(&mut self, jobs: Vec<Job<W>>) {
+        let Some(application) = jobs.first().map(|job| job.application) else { return };
+        let (works, callers): (Vec<W>, Vec<_>) = jobs.into_iter().map(|job| (job.work, job.answer)).unzip();
+        let run = AssertUnwindSafe(self.run(application, &works)).catch_unwind().await;
+        let outcome = run.unwrap_or_else(|_| {
+            self.connection = None;
+            Err(Error::internal("a lane panicked"))
+        });
+        // Whoever has left in between does not want the answer.
+        match outcome {
+            Ok(answers) => {
+                for (caller, answer) in callers.into_iter().zip(answers) {
+                    let _ = caller.send(Ok(answer));
+                }
+            }
+            Err(error) => {
+                let shared = callers.len() > 1;
+                let error = Arc::new(error);
+                for caller in callers {
+                    // What was wrong with one of them is no error of the others.
+                    let alone = shared && !W::READS && !matches!(*error, Error::DatabaseUnavailable(_));
+                    let _ = caller.send(Err(if alone { Error::WriteConflict } else { Error::shared(&error) }));
+                }
+            }
+        }
+    }
+
+    async fn run<W: Work>(&mut self, application: ApplicationKey, works: &[W]) -> Result<Vec<W::Answer>, Error> {
+        let was_connected = self.connection.is_some();
+        let outcome = self.run_once(application, works).await;
+        match outcome {
+            Err(Error::DatabaseUnavailable(_)) if W::READS && was_connected => self.run_once(application, works).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn run_once<W: Work>(&mut self, application: ApplicationKey, works: &[W]) -> Result<Vec<W::Answer>, Error> {
+        // Taken out, so that a connection in the middle of something is not used again, however this ends.
+        let mut connection = self.connect().await?;
+        let outcome = W::run(&mut connection, application, works).await;
+        if !matches!(outcome, Err(Error::DatabaseUnavailable(_) | Error::Internal(_))) {
+            self.connection = Some(connection);
+            self.used = Instant::now();
+        }
+        outcome
+    }
+
+    async fn connect(&mut self) -> Result<PgConnection, Error> {
+        if let Some(mut connection) = self.connection.take()
+            && (self.used.elapsed() < IDLE || connection.ping().await.is_ok())
+        {
+            return Ok(connection);
+        }
+        let begin = Instant::now();
+        loop {
+            match PgConnection::connect_with(&self.options).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) if begin.elapsed() < self.wait && may_be_starting(&error) => tokio::time::sleep(RECONNECT_PAUSE).await,
+                Err(error) => return Err(from_sqlx(error)),
+            }
+        }
+    }
+}
+
+/// Whether the server may be about to take connections: not there yet, starting up, or full at the moment.
+fn may_be_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(refused) => matches!(refused.code().as_deref(), Some("57P03" | "53300")),
+        _ => false,
+    }
+}

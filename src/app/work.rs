@@ -1,0 +1,151 @@
+//! What lanes do: the statements that calls share, and how many calls one takes.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::app::append::{Batch, MAX_STATEMENT};
+use crate::app::lane::{Lanes, Work};
+use crate::domain::chat_message::{NewChatMessage, Stored};
+use crate::domain::deletion::Order;
+use crate::domain::ids::{ApplicationKey, ChatMessageId, TicketId};
+use crate::domain::random;
+use crate::domain::request::RequestKey;
+use crate::error::Error;
+use crate::storage;
+use crate::storage::chat_message::{Found, PageAsked, PageFound};
+use crate::storage::deletion::{Asked, Attempt};
+
+/// The fewest connections that lanes can do with: one for each kind.
+pub(super) const MIN_CONNECTIONS: u16 = 4;
+
+/// The lanes of each kind.
+pub(super) struct AllLanes {
+    pub(super) pages: Lanes<PageAsked>,
+    pub(super) messages: Lanes<MessageAsked>,
+    pub(super) appends: Lanes<Append>,
+    pub(super) deletions: Lanes<Delete>,
+}
+
+impl AllLanes {
+    /// Shares a number of connections out among the kinds, each of which has one at least.
+    pub(super) fn start(options: &PgConnectOptions, connections: u16, wait: std::time::Duration) -> Self {
+        let connections = connections.max(MIN_CONNECTIONS);
+        let (messages, appends) = ((connections / 5).max(1), (connections / 5).max(1));
+        let deletions = (connections * 3 / 10).max(1);
+        let pages = connections - messages - appends - deletions;
+        Self {
+            pages: Lanes::start(options, pages, wait),
+            messages: Lanes::start(options, messages, wait),
+            appends: Lanes::start(options, appends, wait),
+            deletions: Lanes::start(options, deletions, wait),
+        }
+    }
+}
+
+/// A page costs what it has rows: so one statement reads no more than two of the largest.
+impl Work for PageAsked {
+    type Answer = Option<PageFound>;
+    const CAPACITY: usize = 1000;
+    const READS: bool = true;
+
+    fn weight(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(Self::CAPACITY)
+    }
+
+    fn may_join(&self, _: &Self) -> bool {
+        true
+    }
+
+    async fn run(connection: &mut PgConnection, application: ApplicationKey, works: &[Self]) -> Result<Vec<Self::Answer>, Error> {
+        storage::chat_message::pages(connection, application, works).await
+    }
+}
+
+/// One message to read.
+#[derive(Clone, Copy)]
+pub(super) struct MessageAsked {
+    pub(super) ticket_id: TicketId,
+    pub(super) id: ChatMessageId,
+}
+
+impl Work for MessageAsked {
+    type Answer = Option<Found>;
+    const CAPACITY: usize = 64;
+    const READS: bool = true;
+
+    fn weight(&self) -> usize {
+        1
+    }
+
+    fn may_join(&self, _: &Self) -> bool {
+        true
+    }
+
+    async fn run(connection: &mut PgConnection, application: ApplicationKey, works: &[Self]) -> Result<Vec<Self::Answer>, Error> {
+        let asked: Vec<(TicketId, ChatMessageId)> = works.iter().map(|work| (work.ticket_id, work.id)).collect();
+        storage::chat_message::find(connection, application, &asked).await
+    }
+}
+
+/// Messages of one call to store at the end of a ticket.
+pub(super) struct Append {
+    pub(super) ticket_id: TicketId,
+    pub(super) messages: Arc<Vec<NewChatMessage>>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Work for Append {
+    /// In the order of the messages; `None` where there is no such ticket.
+    type Answer = Vec<Option<Stored>>;
+    const CAPACITY: usize = MAX_STATEMENT;
+    const READS: bool = false;
+
+    fn weight(&self) -> usize {
+        self.messages.len()
+    }
+
+    fn may_join(&self, _: &Self) -> bool {
+        true
+    }
+
+    async fn run(connection: &mut PgConnection, application: ApplicationKey, works: &[Self]) -> Result<Vec<Self::Answer>, Error> {
+        let messages = works.iter().flat_map(|work| work.messages.iter().map(|message| (work.ticket_id, message)));
+        // One moment for all, or messages of one ticket might not be stored in the order of their times.
+        let now = works.iter().map(|work| work.now).max().unwrap_or_default();
+        let mut stored = Batch::new(messages).append(connection, application, now).await?.into_iter();
+        Ok(works.iter().map(|work| stored.by_ref().take(work.messages.len()).collect()).collect())
+    }
+}
+
+/// One message to delete.
+pub(super) struct Delete {
+    pub(super) order: Arc<Order>,
+    pub(super) id: ChatMessageId,
+    pub(super) key: Option<RequestKey>,
+}
+
+impl Work for Delete {
+    type Answer = Option<Attempt>;
+    const CAPACITY: usize = 64;
+    const READS: bool = false;
+
+    fn weight(&self) -> usize {
+        1
+    }
+
+    /// The statement deletes a message once and claims a request id once; whoever comes second is told so by the next.
+    fn may_join(&self, other: &Self) -> bool {
+        let same_message = self.order.ticket_id == other.order.ticket_id && self.id == other.id;
+        let same_request = self.key.zip(other.key).is_some_and(|(one, another)| one.id == another.id);
+        !same_message && !same_request
+    }
+
+    async fn run(connection: &mut PgConnection, application: ApplicationKey, works: &[Self]) -> Result<Vec<Self::Answer>, Error> {
+        let asked =
+            works.iter().map(|work| Asked { order: &work.order, id: work.id, salt: random::bytes(), key: work.key.as_ref() });
+        storage::deletion::delete(connection, application, &asked.collect::<Vec<_>>()).await
+    }
+}

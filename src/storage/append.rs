@@ -1,0 +1,151 @@
+//! Storing chat messages at the end of their tickets.
+
+use std::collections::{HashMap, VecDeque};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::domain::agent::Agent;
+use crate::domain::chat_message::{ChatMessage, File, NewChatMessage, Stored};
+use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
+use crate::error::Error;
+use crate::storage::chat_message::Row;
+use crate::storage::text::Text;
+use crate::storage::{from_sqlx, required};
+
+/// Stores messages at the end of their tickets, in their order. Each is answered, in the same order: stored, or the one that has its
+/// external id already; `None` when there is no such ticket. No two messages of a ticket may have the same external id.
+///
+/// Numbers are taken from the tickets' rows under their locks, only for what goes in: so they have no gaps.
+///
+/// # Errors
+/// [`Error::WriteConflict`] when another sender stores one of the external ids at the same time; when the database is away.
+#[expect(clippy::too_many_lines, reason = "the statement is long, and is read best in one piece")]
+pub async fn append(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    messages: &[(TicketId, &NewChatMessage)],
+    now: DateTime<Utc>,
+) -> Result<Vec<Option<Stored>>, Error> {
+    let ticket_ids: Vec<i64> = messages.iter().map(|(ticket_id, _)| ticket_id.0).collect();
+    let user_sendbird_ids: Vec<&str> = messages.iter().map(|(_, message)| message.user_sendbird_id.as_str()).collect();
+    let user_types: Vec<&str> = messages.iter().map(|(_, message)| message.user_type.as_str()).collect();
+    let create_times: Vec<DateTime<Utc>> = messages.iter().map(|(_, message)| message.create_time.unwrap_or(now)).collect();
+    let contents: Vec<&str> = messages.iter().map(|(_, message)| message.message.as_str()).collect();
+    let data: Vec<&str> = messages.iter().map(|(_, message)| message.data.as_str()).collect();
+    let files: Vec<Json<&[File]>> = messages.iter().map(|(_, message)| Json(message.files.as_slice())).collect();
+    let external_ids: Vec<Option<&str>> = messages.iter().map(|(_, message)| message.external_id.as_deref()).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        with ticket as materialized (
+            -- In one order for all, or two batches of the same tickets could lock each other out.
+            select id, message_count
+            from tickets
+            where application_key = $1 and id = any ($2)
+            order by id
+            for no key update
+        ),
+        source as (
+            select s.*, ticket.message_count + row_number() over (partition by s.ticket_id order by s.ordinal) as message_id
+            from unnest($2, $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::jsonb[], $9::text[])
+                with ordinality as s (ticket_id, user_sendbird_id, user_type, create_time, message, data, files, external_id, ordinal)
+            join ticket on ticket.id = s.ticket_id
+            where not exists (
+                select
+                from chat_messages m
+                where m.application_key = $1 and m.ticket_id = s.ticket_id and m.external_id = s.external_id
+            )
+        ),
+        inserted as (
+            insert into chat_messages (
+                application_key, ticket_id, message_id, user_sendbird_id, user_type, create_time, message, data, files, external_id
+            )
+            select $1, s.ticket_id, s.message_id, s.user_sendbird_id, s.user_type, s.create_time, s.message, s.data, s.files,
+                s.external_id
+            from source s
+            order by s.ordinal
+            returning id, ticket_id, message_id, user_type, create_time
+        ),
+        counted as (
+            update tickets t
+            set version = t.version + 1,
+                message_count = t.message_count + stored.count,
+                issue_time = coalesce(t.issue_time, stored.first_of_customer)
+            from (
+                select ticket_id, count(*) as count, min(create_time) filter (where user_type = 'CUSTOMER') as first_of_customer
+                from inserted
+                group by ticket_id
+            ) stored
+            where t.application_key = $1 and t.id = stored.ticket_id
+        ),
+        known as materialized (
+            -- Message by message, once: joined freely, a planner that knows little reads the whole application for each ticket.
+            select found.*
+            from unnest($2, $9) as asked (ticket_id, external_id)
+            cross join lateral (
+                select *
+                from chat_messages m
+                where m.application_key = $1 and m.ticket_id = asked.ticket_id and m.external_id = asked.external_id
+                limit 1
+            ) found
+        )
+        -- Of what goes in the sender has the rest.
+        select null::bigint as ordinal, null::bigint as version, ticket.message_count as "message_count?", m.id as "id?",
+            m.message_id as "message_id?", m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
+            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
+            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
+            m.files as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
+        from ticket
+        join (
+            select id, message_id, ticket_id, null as user_sendbird_id, null as user_type, null::timestamptz as create_time,
+                null::timestamptz as delete_time, null as requested_from, null::jsonb as requested_by, null as message, null as data,
+                null::jsonb as files, null as external_id
+            from inserted
+            union all
+            select id, message_id, ticket_id, user_sendbird_id, user_type, create_time, delete_time, requested_from, requested_by,
+                message, data, nullif(files, '[]'), external_id
+            from known
+        ) m on m.ticket_id = ticket.id
+        order by m.ticket_id, m.message_id
+        "#,
+        application.0,
+        &ticket_ids,
+        &user_sendbird_ids as _,
+        &user_types as _,
+        &create_times,
+        &contents as _,
+        &data as _,
+        &files as _,
+        &external_ids as _,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    in_order_of(messages, &rows, now)
+}
+
+/// Brings the answer of [`append`] into the order of what was asked. What has a number above its ticket's count before was stored, in the
+/// order asked; the rest was there.
+fn in_order_of(asked: &[(TicketId, &NewChatMessage)], rows: &[Row], now: DateTime<Utc>) -> Result<Vec<Option<Stored>>, Error> {
+    let mut stored: HashMap<TicketId, VecDeque<(ChatMessageId, MessageId)>> = HashMap::new();
+    let mut known: HashMap<(TicketId, String), ChatMessage> = HashMap::new();
+    for row in rows {
+        let (id, message_id, ticket_id) = row.ids()?;
+        if message_id.0 > required("message_count", row.message_count)? {
+            stored.entry(ticket_id).or_default().push_back((id, message_id));
+        } else if let ChatMessage { external_id: Some(external_id), .. } = row.message()? {
+            known.insert((ticket_id, external_id.to_owned()), row.message()?.into_owned());
+        }
+    }
+    let answer_to = |(ticket_id, message): &(TicketId, &NewChatMessage)| {
+        let duplicate = message.external_id.as_ref().and_then(|external_id| known.remove(&(*ticket_id, external_id.clone())));
+        if let Some(message) = duplicate {
+            return Some(Stored { message, duplicate: true });
+        }
+        let (id, message_id) = stored.get_mut(ticket_id)?.pop_front()?;
+        Some(Stored { message: message.stored_as(id, message_id, *ticket_id, now), duplicate: false })
+    };
+    Ok(asked.iter().map(answer_to).collect())
+}
