@@ -62,7 +62,7 @@ impl<W: Work> Lanes<W> {
     pub(super) fn start(options: &PgConnectOptions, count: u16, wait: Duration) -> Self {
         let queue = Arc::new(Queue::new());
         for _ in 0..count {
-            let mut lane = Lane { options: tuned(options), wait, connection: None, used: Instant::now() };
+            let mut lane = Lane { options: tuned(options, W::READS), wait, connection: None, used: Instant::now() };
             let queue = queue.clone();
             tokio::spawn(async move {
                 while let Some(jobs) = queue.take().await {
@@ -96,15 +96,16 @@ impl<W: Work> Drop for Lanes<W> {
 }
 
 /// Statements on lanes are few and have one good plan each, whatever the planner believes about tables that it has not analyzed yet.
-fn tuned(options: &PgConnectOptions) -> PgConnectOptions {
-    options.clone().application_name(SESSION_NAME).disable_statement_logging().options([
+fn tuned(options: &PgConnectOptions, reads: bool) -> PgConnectOptions {
+    let options = options.clone().application_name(SESSION_NAME).disable_statement_logging().options([
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
         ("enable_bitmapscan", "off"),
         ("enable_mergejoin", "off"),
         ("jit", "off"),
-        ("lock_timeout", LOCK_TIMEOUT),
-    ])
+    ]);
+    // Readers wait for no row.
+    if reads { options } else { options.options([("lock_timeout", LOCK_TIMEOUT)]) }
 }
 
 struct Lane {

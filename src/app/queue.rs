@@ -142,3 +142,83 @@ impl<W: Work> Drop for Waiting<'_, W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgConnection;
+    use tokio::sync::oneshot::Receiver;
+
+    use super::*;
+
+    /// A name and a weight; those of one name do not join.
+    struct Parcel(&'static str, usize);
+
+    impl Work for Parcel {
+        type Answer = ();
+        const CAPACITY: usize = 10;
+        const READS: bool = true;
+
+        fn weight(&self) -> usize {
+            self.1
+        }
+
+        fn may_join(&self, other: &Self) -> bool {
+            self.0 != other.0
+        }
+
+        async fn run(_: &mut PgConnection, _: ApplicationKey, _: &[Self]) -> Result<Vec<()>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn push(queue: &Queue<Parcel>, application: i32, name: &'static str, weight: usize) -> (u64, Receiver<Result<(), Error>>) {
+        let (answer, receiver) = oneshot::channel();
+        (queue.push(Job { application: ApplicationKey(application), work: Parcel(name, weight), answer }), receiver)
+    }
+
+    async fn take(queue: &Queue<Parcel>) -> Vec<&'static str> {
+        queue.take().await.expect("it is open").iter().map(|job| job.work.0).collect()
+    }
+
+    #[tokio::test]
+    async fn jobs_of_one_application_go_together_as_far_as_they_fit_and_the_first_to_come_goes_first() {
+        let queue = Queue::new();
+        let jobs = [(1, "a", 4), (2, "b", 1), (1, "c", 4), (1, "d", 4), (1, "e", 2), (2, "f", 1), (1, "g", 99)];
+        let _receivers = jobs.map(|(application, name, weight)| push(&queue, application, name, weight));
+        assert_eq!(take(&queue).await, ["a", "c", "e"], "d is too heavy, and e still fits");
+        assert_eq!(take(&queue).await, ["b", "f"]);
+        assert_eq!(take(&queue).await, ["d"]);
+        assert_eq!(take(&queue).await, ["g"], "too heavy for any company, but not for itself");
+    }
+
+    #[tokio::test]
+    async fn jobs_that_must_not_meet_go_one_after_the_other() {
+        let queue = Queue::new();
+        let _receivers = ["a", "a", "b", "a"].map(|name| push(&queue, 1, name, 1));
+        assert_eq!(take(&queue).await, ["a", "b"]);
+        assert_eq!(take(&queue).await, ["a"]);
+        assert_eq!(take(&queue).await, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn a_job_can_be_taken_back_until_a_lane_has_it() {
+        let queue = Queue::new();
+        let [(a, _a), (b, _b), (c, _c)] = ["a", "b", "c"].map(|name| push(&queue, 1, name, 6));
+        assert!(queue.take_back(b));
+        assert!(!queue.take_back(b));
+        assert_eq!(take(&queue).await, ["a"]);
+        assert!(!queue.take_back(a));
+        assert!(queue.take_back(c));
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_ends_every_lane_and_drops_what_waits() {
+        let queue = Queue::new();
+        let (_, waiting) = push(&queue, 1, "a", 1);
+        queue.close();
+        assert!(waiting.await.is_err());
+        for _ in 0..3 {
+            assert!(queue.take().await.is_none());
+        }
+    }
+}

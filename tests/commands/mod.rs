@@ -3,6 +3,7 @@
 mod applications;
 mod demo;
 mod documents;
+mod fleet;
 mod healthcheck;
 mod import;
 mod import_again;

@@ -5,6 +5,7 @@ mod ingest;
 mod invariants;
 mod migrations;
 mod model;
+mod pages;
 mod proxy;
 mod races;
 mod statements;

@@ -1,8 +1,10 @@
 //! Calls that meet at one ticket, in an order that is forced by holding the ticket's row.
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tonic::Status;
 
+use super::invariants::assert_sound;
 use super::{Call, in_turn, outcome};
 use crate::support::actor::customer_message;
 use crate::support::database::TestDatabase;
@@ -263,4 +265,98 @@ async fn no_deletion_is_dated_before_the_close_that_allowed_it() {
     let deleted = log.delete_time.expect("a log entry has it");
     assert!((deleted.seconds, deleted.nanos) >= (closed.seconds, closed.nanos), "closed at {closed}, deleted at {deleted}");
     assert_eq!(actor.list(ticket.id).await[0].delete_time, log.delete_time);
+}
+
+#[tokio::test]
+async fn calls_that_share_a_statement_are_each_answered_for_themselves() {
+    for isolation in ISOLATION_LEVELS {
+        let world = world_at(isolation).await;
+        let mut actor = world.actor().await;
+        let mut other = world.actor_of("other").await;
+        let (open, unsent) = actor.ticket_with(1).await;
+        let (ticket, messages) = actor.closed_ticket_with(20).await;
+        let (another, elsewhere) = actor.closed_ticket_with(20).await;
+        let (foreign, theirs) = other.closed_ticket_with(1).await;
+
+        // All at once, more than there are lanes: whatever comes to share a statement, with what cannot be deleted in between.
+        let mut calls = Vec::new();
+        let mut wanted = Vec::new();
+        for (message, neighbour) in messages.iter().zip(&elsewhere) {
+            calls.push(delete(&actor, ticket.id, message.id));
+            calls.push(delete(&actor, another.id, neighbour.id));
+            calls.push(delete(&actor, another.id, message.id));
+            calls.push(delete(&actor, open.id, unsent[0].id));
+            wanted.extend(["OK", "OK", "CHAT_MESSAGE_NOT_FOUND", "TICKET_NOT_CLOSED"]);
+        }
+        calls.push(delete(&actor, foreign.id, theirs[0].id));
+        calls.push(delete(&other, foreign.id, theirs[0].id));
+        wanted.extend(["CHAT_MESSAGE_NOT_FOUND", "OK"]);
+
+        assert_eq!(join_all(calls).await, wanted, "{isolation}");
+        let sorted = |messages: Vec<pb::ChatMessage>| messages.into_iter().map(|message| message.id).collect::<Vec<_>>();
+        let tombstones = [actor.list(ticket.id).await, actor.list(another.id).await].concat();
+        assert!(tombstones.iter().all(|message| message.delete_time.is_some() && message.message.is_empty()));
+        assert_eq!(sorted(tombstones), sorted([messages, elsewhere].concat()));
+        assert_eq!((actor.log().await.len(), other.log().await.len()), (40, 1));
+        assert_sound(&world.database).await;
+    }
+}
+
+#[tokio::test]
+async fn repeats_of_a_request_id_at_once_get_one_answer_and_its_reuse_is_refused() {
+    let world = world_at("read committed").await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(2).await;
+    let request = |id| pb::DeleteChatMessageRequest {
+        ticket_id: ticket.id,
+        id,
+        request_id: uuid::Uuid::from_u128(0x4000_8000_0000_0000_0000).to_string(),
+        ..Default::default()
+    };
+    let call = |id| {
+        let (mut actor, request) = (actor.clone(), request(id));
+        async move { actor.messages.delete_chat_message(request).await.map(tonic::Response::into_inner) }
+    };
+
+    let answers = join_all((0..16).map(|_| call(messages[0].id))).await;
+
+    let first = answers[0].as_ref().expect("it is deleted");
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer == first)), "{answers:?}");
+    assert_eq!(outcome(call(messages[1].id).await), "REQUEST_ID_REUSED");
+    assert_eq!(deleted(&mut actor, ticket.id).await, [messages[0].id]);
+}
+
+#[tokio::test]
+async fn senders_that_share_a_statement_are_each_answered_for_themselves() {
+    for isolation in ISOLATION_LEVELS {
+        let world = world_at(isolation).await;
+        let mut actor = world.actor().await;
+        let (one, other) = (actor.open_ticket().await, actor.open_ticket().await);
+        let store = |ticket_id, external_id: String| {
+            let mut actor = actor.clone();
+            let chat_message = Some(pb::ChatMessage { external_id, ..customer_message("hello") });
+            let request = pb::CreateChatMessageRequest { ticket_id, chat_message, ..Default::default() };
+            async move { actor.messages.create_chat_message(request).await.map(tonic::Response::into_inner) }
+        };
+        let mut calls = Vec::new();
+        for number in 0..20 {
+            calls.push(store(one.id, format!("mine {}", number % 10)));
+            calls.push(store(other.id, String::new()));
+            calls.push(store(other.id + 1000, String::new()));
+        }
+
+        let answers = join_all(calls).await;
+
+        let refused = answers.iter().filter(|answer| answer.is_err()).map(|answer| outcome(answer.clone()));
+        assert_eq!(refused.collect::<Vec<_>>(), ["TICKET_NOT_FOUND"; 20], "{isolation}");
+        let stored: Vec<_> = answers.into_iter().flatten().collect();
+        assert_eq!(stored.iter().filter(|answer| answer.duplicate).count(), 10, "each external id was sent twice");
+        for answer in stored {
+            let message = answer.chat_message.expect("it is answered");
+            let listed = actor.list(message.ticket_id).await;
+            assert!(listed.contains(&message), "it is stored as it was answered: {message:?}");
+        }
+        assert_eq!((actor.list(one.id).await.len(), actor.list(other.id).await.len()), (10, 20));
+        assert_sound(&world.database).await;
+    }
 }
