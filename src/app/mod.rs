@@ -2,6 +2,7 @@
 
 mod append;
 mod application;
+mod application_message;
 mod chat_message;
 mod deletion;
 mod deletion_log;
