@@ -51,10 +51,11 @@ pub async fn serve(
     let health = tonic_health::server::HealthReporter::new();
     let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone()).await;
     let retention = background::request_retention::start(app.clone(), settings.request_id_retention(), shutdown.clone());
+    let milestones = background::list_milestones::start(app.clone(), shutdown.clone());
     let router = doors(app, health, settings)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     accept(listener, router, settings, shutdown).await;
-    let _ = tokio::join!(readiness, retention);
+    let _ = tokio::join!(readiness, retention, milestones);
     Ok(())
 }
 

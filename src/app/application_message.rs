@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage};
 use crate::domain::ids::ChatMessageId;
+use crate::domain::list_milestone::Place;
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
 use crate::storage;
@@ -24,11 +25,19 @@ impl App {
             Some(token) => binding.position("page_token", token)?,
             None => [0],
         };
+        let (application, asked) = (caller.application, page.size + 1); // one more tells whether there is a next page
         let mut connection = self.connection().await?;
-        let (application, after) = (caller.application, ChatMessageId(after));
-        let total_size = storage::application_message::count(&mut connection, application, filter).await?;
-        let asked = page.size + 1; // one more tells whether there is a next page
-        let mut items = storage::application_message::list(&mut connection, application, filter, after, page.skip, asked).await?;
+        let (mut items, total_size) = if *filter == ApplicationFilter::default() {
+            let place =
+                storage::list_milestone::place::among_chat_messages(&mut connection, application, ChatMessageId(after), page.skip);
+            let Place { after, total_size } = place.await?;
+            (storage::application_message::all(&mut connection, application, ChatMessageId(after), asked).await?, total_size)
+        } else {
+            // What a filter chooses has no milestones: it is counted and passed over row by row.
+            let total_size = storage::application_message::count(&mut connection, application, filter).await?;
+            let after = ChatMessageId(after);
+            (storage::application_message::chosen(&mut connection, application, filter, after, page.skip, asked).await?, total_size)
+        };
         let more = cut_to(&mut items, page.size);
         let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
         Ok(Page { items, next_page_token, total_size })

@@ -14,7 +14,7 @@ use crate::app::work::{Append, MessageAsked};
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::{ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
 use crate::domain::ids::{ChatMessageId, MessageId, RequestId, TicketId};
-use crate::domain::page::{Binding, PAGE_BYTES, Page, PageRequest, keep_within};
+use crate::domain::page::{Binding, PAGE_BYTES, PageRequest, keep_within};
 use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::storage;

@@ -9,6 +9,7 @@ use crate::app::retry::Retry;
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::NewChatMessage;
 use crate::domain::ids::{RequestId, TicketId};
+use crate::domain::list_milestone::Place;
 use crate::domain::page::{Binding, Page, PageRequest, cut_to, keep_within};
 use crate::domain::request::RequestKey;
 use crate::domain::ticket::{Closing, DEFAULT_CLOSE_STATUS, NewTicket, Ticket, TicketChange, TicketFilter, TicketStatus};
@@ -84,11 +85,18 @@ impl App {
             Some(token) => binding.position("page_token", token)?,
             None => [0],
         };
+        let (application, asked) = (caller.application, page.size + 1); // one more tells whether there is a next page
         let mut connection = self.connection().await?;
-        let total_size = storage::ticket::count(&mut connection, caller.application, filter).await?;
-        let asked = page.size + 1; // one more tells whether there is a next page
-        let mut items =
-            storage::ticket::list(&mut connection, caller.application, filter, TicketId(after), page.skip, asked).await?;
+        let (mut items, total_size) = if *filter == TicketFilter::default() {
+            let place = storage::list_milestone::place::among_tickets(&mut connection, application, TicketId(after), page.skip);
+            let Place { after, total_size } = place.await?;
+            (storage::ticket::list::all(&mut connection, application, TicketId(after), asked).await?, total_size)
+        } else {
+            // What a filter chooses has no milestones: it is counted and passed over row by row.
+            let total_size = storage::ticket::list::count(&mut connection, application, filter).await?;
+            let after = TicketId(after);
+            (storage::ticket::list::chosen(&mut connection, application, filter, after, page.skip, asked).await?, total_size)
+        };
         let more = cut_to(&mut items, page.size) | keep_within(&mut items, max_bytes, Ticket::answer_bytes);
         let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
         Ok(Page { items, next_page_token, total_size })

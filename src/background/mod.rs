@@ -1,5 +1,6 @@
 //! Loops beside the calls. Each ends when its shutdown token is cancelled.
 
 pub mod embedded_postgres;
+pub mod list_milestones;
 pub mod readiness;
 pub mod request_retention;

@@ -227,7 +227,7 @@ impl NewChatMessage {
 }
 
 /// Chooses messages of a whole application; all given conditions must hold.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ApplicationFilter {
     /// Sent at this time or later.
     pub from: Option<DateTime<Utc>>,

@@ -10,6 +10,7 @@ pub mod deletion;
 pub mod deletion_log;
 pub mod ids;
 pub mod json;
+pub mod list_milestone;
 pub mod page;
 pub mod random;
 pub mod request;

@@ -277,7 +277,7 @@ impl Ticket {
 }
 
 /// Chooses tickets; all given conditions must hold.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TicketFilter {
     /// This status.
     pub status: Option<TicketStatus>,

@@ -1,4 +1,6 @@
 //! Chat messages of a whole application, for the one list that is not of a ticket.
+//!
+//! The list of all names the highest id that there can be as its end: see [`place`](crate::storage::list_milestone::place).
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -12,11 +14,44 @@ use crate::storage::chat_message::Row;
 use crate::storage::from_sqlx;
 use crate::storage::text::Text;
 
-/// Lists messages ascending by id: at most `limit` of those after the id `after`, passing over `skip`.
+/// Lists all messages ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn list(
+pub async fn all(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    after: ChatMessageId,
+    limit: i64,
+) -> Result<Vec<ChatMessage>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id as "id?",
+            m.message_id as "message_id?", m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
+            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
+            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
+            nullif(m.files, '[]') as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
+        from chat_messages m
+        where m.application_key = $1 and m.id > $2 and m.id <= 9007199254740991
+        order by m.id
+        limit $3
+        "#,
+        application.0,
+        after.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    rows.iter().map(|row| row.message().map(ChatMessage::into_owned)).collect()
+}
+
+/// Lists the messages that a filter chooses ascending by id: at most `limit` of those after the id `after`, passing over `skip`.
+///
+/// # Errors
+/// When the database is away.
+pub async fn chosen(
     connection: &mut PgConnection,
     application: ApplicationKey,
     filter: &ApplicationFilter,

@@ -7,6 +7,7 @@ pub mod chat_message;
 pub mod deletion;
 pub mod deletion_log;
 pub mod ingest;
+pub mod list_milestone;
 pub mod migration;
 pub mod rejected_event;
 pub mod request;

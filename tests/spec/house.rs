@@ -81,7 +81,7 @@ fn every_statement_on_a_tenants_table_is_bound_to_the_application() {
             statement.split(|letter: char| !letter.is_alphanumeric() && letter != '_').filter(|word| !word.is_empty()).collect();
         let uses = |verbs: &[&str]| words.windows(2).filter(|pair| verbs.contains(&pair[0]) && TENANTS.contains(&pair[1])).count();
         let (reads, inserts) = (uses(&["from", "join", "update"]), uses(&["into"]));
-        if reads + inserts == 0 || statement == FORGETTING {
+        if reads + inserts == 0 || statement == FORGETTING || FOR_ALL.iter().any(|begin| statement.starts_with(begin)) {
             continue;
         }
         // Each use of a table has its own predicate; each insert takes the application as its first value.
@@ -96,10 +96,13 @@ fn every_statement_on_a_tenants_table_is_bound_to_the_application() {
     }
 }
 
-const TENANTS: [&str; 4] = ["tickets", "chat_messages", "deletion_logs", "requests"];
+const TENANTS: [&str; 5] = ["tickets", "chat_messages", "deletion_logs", "requests", "list_milestones"];
 /// The one statement for all tenants: request ids go by age.
 const FORGETTING: &str =
     "delete from requests where ctid = any (array(select ctid from requests where create_time < $1 order by create_time limit $2))";
+
+/// What finds the applications that have milestones to set. It answers nothing else, so that no row of one gets to another.
+const FOR_ALL: [&str; 1] = ["select a.key from applications a left join lateral"];
 
 /// The statements of `.sqlx/`, each on one line.
 fn statements() -> Vec<String> {

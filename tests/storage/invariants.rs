@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::support::database::TestDatabase;
 
 /// Each finds what must never be there.
-const CONTRADICTIONS: [(&str, &str); 5] = [
+const CONTRADICTIONS: [(&str, &str); 6] = [
     (
         "a ticket whose count is not that of its messages, or whose numbers have a gap",
         "select t.id from tickets t
@@ -42,6 +42,13 @@ const CONTRADICTIONS: [(&str, &str); 5] = [
         "a deleted message of the desk itself or of a social channel",
         "select l.id from deletion_logs l join tickets t on t.application_key = l.application_key and t.id = l.ticket_id
          where l.user_type = 'EVENT' or t.channel_type not like 'SENDBIRD%'",
+    ),
+    (
+        "a milestone that does not tell how many rows there are up to it",
+        "select s.id from list_milestones s where s.position <> case s.list
+            when 'tickets' then (select count(*) from tickets t where t.application_key = s.application_key and t.id <= s.id)
+            else (select count(*) from chat_messages m where m.application_key = s.application_key and m.id <= s.id)
+         end",
     ),
 ];
 
@@ -79,7 +86,8 @@ const ROWS: &str = "
     values (1, 1, 21, 12, 2, 'ada', 'CUSTOMER', now(), now(), 'DASHBOARD', '', 't', sha256(''), sha256(''));
     insert into requests (application_key, request_id, digest, create_time) values (1, gen_random_uuid(), sha256(''), now());
     insert into webhook_keys (key, application_key, secret, name, create_time) values ('k', 1, 's', '', now());
-    insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');";
+    insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');
+    insert into list_milestones (application_key, list, position, id) values (1, 'tickets', 200, 41);";
 
 /// What is tried, and the constraint that refuses it.
 const REFUSED: &[(&str, &str)] = &[
@@ -141,6 +149,11 @@ const REFUSED: &[(&str, &str)] = &[
         "rejected_events_digest_key",
     ),
     ("update rejected_events set digest = 'short'", "rejected_events_digest_check"),
+    ("insert into list_milestones select * from list_milestones", "list_milestones_pkey"),
+    ("insert into list_milestones select application_key, list, position + 200, id from list_milestones", "list_milestones_id_key"),
+    ("update list_milestones set application_key = 99", "list_milestones_application_key_fkey"),
+    ("update list_milestones set list = 'applications'", "list_milestones_list_check"),
+    ("update list_milestones set position = 201", "list_milestones_position_check"),
 ];
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod faults;
 mod ingest;
 mod invariants;
+mod list_milestones;
 mod migrations;
 mod model;
 mod pages;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
+use super::list_milestones::{grow, keep};
 use super::proxy::Proxy;
 use crate::support::actor::customer_message;
 use crate::support::database::TestDatabase;
@@ -13,7 +14,7 @@ use crate::support::world::default_settings;
 use crate::support::{World, pb};
 
 /// The statements of this build, as they are committed.
-fn statements() -> Vec<String> {
+pub fn statements() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
     let read = |entry: std::io::Result<std::fs::DirEntry>| {
         let text = std::fs::read_to_string(entry.expect("a file").path()).expect("a text");
@@ -23,12 +24,23 @@ fn statements() -> Vec<String> {
     folder.read_dir().expect("the folder is committed").map(read).collect()
 }
 
+/// What no call has asked for: the statements of the loops, and the pool's pings. The keeper's transactions end as all do.
+pub fn is_of_background(statement: &str) -> bool {
+    let readiness_and_retention = ["_sqlx_migrations", "delete from requests"];
+    let keeper = ["pg_sequence_last_value", "begin isolation level", "from pg_locks", "offset 199", "insert into list_milestones"];
+    statement.is_empty() || readiness_and_retention.iter().chain(&keeper).any(|part| statement.contains(part))
+}
+
+/// The one statement that contains this.
+fn the_statement_with(mark: &str) -> String {
+    let found: Vec<String> = statements().into_iter().filter(|text| text.contains(mark)).collect();
+    let [statement] = found.try_into().unwrap_or_else(|found| panic!("one statement has {mark:?}: {found:#?}"));
+    statement
+}
+
 /// The statement behind `ListChatMessages`.
 fn list_statement() -> String {
-    let is_list = |statement: &String| statement.contains("left join lateral") && statement.contains("message_id > asked.after");
-    let found: Vec<String> = statements().into_iter().filter(is_list).collect();
-    let [statement] = found.try_into().expect("one statement lists messages");
-    statement
+    the_statement_with("message_id > asked.after")
 }
 
 #[tokio::test]
@@ -41,9 +53,8 @@ async fn listing_reading_storing_and_deleting_a_message_take_one_statement_each(
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.closed_ticket_with(2).await;
     let executed = || {
-        let in_background = |text: &String| text.contains("_sqlx_migrations") || text.contains("delete from requests");
         let all = proxy.executed().into_iter();
-        all.filter(|text| !text.is_empty() && !in_background(text)).collect::<Vec<String>>()
+        all.filter(|text| !is_of_background(text)).collect::<Vec<String>>()
     };
     executed();
     let assert_one = |call: &str| {
@@ -79,18 +90,48 @@ async fn listing_reading_storing_and_deleting_a_message_take_one_statement_each(
 }
 
 #[test]
-fn no_statement_on_messages_counts_rows_or_skips_them() {
-    let statements = statements();
-    // Tickets are shown with their last message; their lists may skip. So may the one list of a whole application, deprecated upstream.
-    let of_application = |text: &str| text.contains("from chat_messages m\n") && text.contains("t.channel_type =");
-    let on_messages = statements.iter().filter(|text| text.contains("chat_messages") && !text.contains("last_message"));
-    let on_messages = on_messages.filter(|text| !of_application(text));
-    let on_messages: Vec<&String> = on_messages.collect();
-    assert!(on_messages.len() >= 5, "{on_messages:#?}");
-    for statement in on_messages {
+fn no_statement_on_tickets_and_messages_counts_rows_or_skips_them_but_behind_a_milestone_or_by_a_filter() {
+    let (mut by_filter, mut behind_milestone) = (0, 0);
+    for statement in statements().iter().filter(|text| text.contains("from tickets") || text.contains("from chat_messages")) {
         // What a batch has just stored is counted: at most a thousand rows, in memory.
         let text = statement.to_lowercase().replace("select ticket_id, count(*) as count", "");
-        assert!(!text.contains("count(") && !text.contains("offset"), "{statement}");
+        if !text.contains("count(") && !text.contains("offset") {
+            continue;
+        }
+        match (text.contains("::timestamptz is null or "), text.contains("from list_milestones")) {
+            (true, false) => by_filter += 1,
+            (false, true) => behind_milestone += 1,
+            _ => panic!("{statement}"),
+        }
+    }
+    // Of each list: its count and its page; its place, and what looks for and sets its milestones.
+    assert_eq!((by_filter, behind_milestone), (4, 6));
+}
+
+#[tokio::test]
+async fn a_list_of_the_application_without_a_filter_takes_two_statements_and_counts_nothing() {
+    let database = TestDatabase::create().await;
+    let mut proxy = Proxy::new(&database.options);
+    proxy.listen();
+    let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
+    let world = World::with_pool(database, pool, default_settings()).await;
+    let mut actor = world.actor().await;
+    actor.ticket_with(3).await;
+    let http = world.http(&actor);
+    let executed = || proxy.executed().into_iter().filter(|text| !is_of_background(text)).collect::<Vec<String>>();
+    let assert_placed = |executed: &[String]| {
+        assert_eq!(executed.len(), 2, "{executed:#?}");
+        assert!(executed[0].contains("from list_milestones"), "{executed:#?}");
+        assert!(executed[1].contains("limit") && !executed[1].contains("count("), "{executed:#?}");
+    };
+
+    executed();
+    actor.tickets.list_tickets(pb::ListTicketsRequest { skip: 1, ..Default::default() }).await.expect("a page");
+    assert_placed(&executed());
+
+    for path in ["/tickets?offset=1", "/chat_messages?offset=1", "/chat_messages"] {
+        http.get(path).await.ok();
+        assert_placed(&executed());
     }
 }
 
@@ -126,9 +167,69 @@ async fn a_page_costs_the_same_wherever_it_lies_in_a_ticket_of_two_hundred_thous
 /// How many pages of the database are touched by a page of fifty messages.
 async fn buffers(connection: &mut PgConnection, ticket_id: i64, skip: i64) -> i64 {
     let arguments = format!("1, array[{ticket_id}], array[{skip}], array[{}], array[null::bigint]", skip + 50);
-    let explain = format!("explain (analyze, buffers, format json) execute page ({arguments})");
+    touched(connection, &format!("execute page ({arguments})"), 50).await
+}
+
+/// How many pages of the database are touched by a statement that answers this many rows.
+async fn touched(connection: &mut PgConnection, statement: &str, rows: i64) -> i64 {
+    let explain = format!("explain (analyze, buffers, format json) {statement}");
     let explained: Value = sqlx::query(AssertSqlSafe(explain)).fetch_one(connection).await.expect("a plan").get(0);
     let plan = &explained[0]["Plan"];
-    assert_eq!(plan["Actual Rows"], 50, "{explained:#}");
+    assert_eq!(plan["Actual Rows"], rows, "{explained:#}");
     ["Shared Hit Blocks", "Shared Read Blocks"].iter().map(|key| plan[*key].as_i64().expect("buffers")).sum()
+}
+
+/// What tells the two statements of a list of an application from all others: the one that finds the place, and the one that reads
+/// the page.
+const APPLICATION_LISTS: [(&str, &str); 2] = [
+    ("else (\n                    select t.id", "limit $3\n        ) t"),
+    (
+        "else (\n                    select m.id",
+        "from chat_messages m\n        where m.application_key = $1 and m.id > $2 and m.id <=",
+    ),
+];
+
+/// How many pages of the database are touched by fifty rows of an application's list after `skip`.
+async fn buffers_in_application(connection: &mut PgConnection, skip: i64) -> i64 {
+    let place = format!("execute place (1, 0, {skip})");
+    let found = sqlx::query(AssertSqlSafe(place.clone())).fetch_one(&mut *connection).await.expect("a place");
+    let (after, total): (i64, i64) = (found.get(0), found.get(1));
+    assert_eq!(total, ROWS);
+    touched(connection, &place, 1).await + touched(connection, &format!("execute page (1, {after}, 50)"), 50).await
+}
+
+const ROWS: i64 = 100_000;
+
+#[tokio::test]
+async fn a_page_costs_the_same_wherever_it_lies_among_a_hundred_thousand_tickets_or_messages_of_an_application() {
+    let world = World::new().await;
+    world.actor().await;
+    world.actor_of("globex").await;
+    let mut connection = world.database.connect().await;
+    grow(&mut connection, ROWS).await;
+    keep(&world.app).await;
+    for (place, page) in APPLICATION_LISTS {
+        for (name, mark) in [("place", place), ("page", page)] {
+            let prepare = format!("prepare {name} (integer, bigint, bigint) as {}", the_statement_with(mark));
+            sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("the statement of the service");
+        }
+        // Whatever the planner knows of the tables, and whether or not it looks at the parameters.
+        for statistics in ["reset plan_cache_mode", "analyze"] {
+            sqlx::raw_sql(statistics).execute(&mut connection).await.expect("statistics");
+            for plan in ["force_custom_plan", "force_generic_plan"] {
+                sqlx::raw_sql(AssertSqlSafe(format!("set plan_cache_mode = {plan}")))
+                    .execute(&mut connection)
+                    .await
+                    .expect("a mode");
+                let first = buffers_in_application(&mut connection, 0).await;
+                assert!(first < 250, "{page}, {statistics}, {plan}: {first} buffers for fifty rows");
+                // At a milestone, and as far from one as can be.
+                for (skip, more) in [(50_000, 10), (99_000, 10), (50_199, 30)] {
+                    let deep = buffers_in_application(&mut connection, skip).await;
+                    assert!(deep <= first + more, "{page}, {statistics}, {plan}: {deep} buffers after {skip}, {first} at first");
+                }
+            }
+        }
+        sqlx::raw_sql("deallocate place; deallocate page").execute(&mut connection).await.expect("the next list's turn");
+    }
 }

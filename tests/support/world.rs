@@ -46,6 +46,15 @@ pub fn default_settings() -> ServerSettings {
     Defaults::parse_from(["deskledger"]).server
 }
 
+/// How the use cases are set up with these settings.
+pub fn app_settings(settings: &ServerSettings) -> AppSettings {
+    AppSettings {
+        token_cache_ttl: settings.token_cache_ttl(),
+        page_cache_bytes: settings.page_cache_bytes(),
+        lane_connections: LANE_CONNECTIONS,
+    }
+}
+
 impl World {
     pub async fn new() -> Self {
         Self::on(TestDatabase::create().await, default_settings()).await
@@ -60,12 +69,7 @@ impl World {
     /// A service that reaches the database by connections of the test's making.
     pub async fn with_pool(database: TestDatabase, pool: PgPool, settings: ServerSettings) -> Self {
         let clock = Arc::new(TestClock::new());
-        let app_settings = AppSettings {
-            token_cache_ttl: settings.token_cache_ttl(),
-            page_cache_bytes: settings.page_cache_bytes(),
-            lane_connections: LANE_CONNECTIONS,
-        };
-        let app = Arc::new(App::new(pool, clock.clone(), app_settings));
+        let app = Arc::new(App::new(pool, clock.clone(), app_settings(&settings)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
         let shutdown = CancellationToken::new();
