@@ -28,7 +28,7 @@ pub const SETTINGS: [(&str, &str); 6] = [
     ("shared_buffers", "2GB"),
     ("effective_cache_size", "6GB"),
     ("random_page_cost", "1.1"),
-    ("max_wal_size", "16GB"),
+    ("max_wal_size", "8GB"),
     ("checkpoint_timeout", "1h"),
     ("autovacuum", "off"),
 ];

@@ -43,7 +43,7 @@ use crate::results::{CaseResult, Contestant, Measured, peer_verdicts, verdicts};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows of a COPY beside those of a batch: more gain little.
-const LARGE_COPY: usize = 10_000;
+const LARGE_COPY: usize = 5_000;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn main() -> ExitCode {

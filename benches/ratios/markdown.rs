@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::dataset::Dataset;
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::results::{Bound, CaseResult, Contestant, Measured, Verdict, peer_verdicts, verdicts};
+use crate::results::{Bound, CaseResult, Measured, Verdict, peer_verdicts, verdicts};
 
 /// Everything that was measured, in tables.
 pub fn render(
@@ -87,18 +87,16 @@ fn figures<'a>(rows: impl Iterator<Item = (&'a str, &'a Measured)>) -> String {
     for (title, measured) in rows {
         let number = |value: Option<f64>, digits: usize| value.map(|value| format!("{value:.digits$}")).unwrap_or_default();
         let mebibytes = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok()).map(f64::from);
-        let digits =
-            if matches!(measured.contestant, Contestant::Ours | Contestant::Pgbench | Contestant::Peer(_)) { 1 } else { 2 };
         let _ = writeln!(
             text,
-            "| {title} | {} | {:.0} | {} | {} | {:.2} | {:.digits$} | {} | {:.digits$} | {} | {} |",
+            "| {title} | {} | {:.0} | {} | {} | {:.2} | {:.1} | {} | {:.1} | {} | {} |",
             measured.contestant,
             measured.median(|sample| sample.per_second),
             number(measured.median_of(|sample| sample.p50_ms), 2),
             number(measured.median_of(|sample| sample.p99_ms), 2),
             measured.median(|sample| sample.mean_ms),
             measured.median(|sample| sample.client_us),
-            number(measured.median_of(|sample| sample.service_us), digits),
+            number(measured.median_of(|sample| sample.service_us), 1),
             measured.median(|sample| sample.postgres_us),
             number(measured.median_of(|sample| mebibytes(sample.resident_mib)), 0),
             number(measured.median_of(|sample| mebibytes(sample.peak_mib)), 0),

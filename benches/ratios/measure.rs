@@ -30,13 +30,14 @@ const DELETIONS_PER_SECOND: i64 = 15_000;
 
 /// Everything that a measurement needs.
 pub struct Bench {
+    // Before its database: what is dropped first.
+    service: Option<Service>,
     pub options: Options,
     pub dataset: Dataset,
     pub database: Database,
     pub token: String,
     /// Where logs and results go.
     pub output: PathBuf,
-    service: Option<Service>,
     /// Measurements begun: each has its own seed, and its own messages to delete.
     runs: Cell<u32>,
     copied: Rc<Cell<i64>>,
@@ -67,7 +68,7 @@ struct Cpu {
 
 impl Bench {
     pub fn new(options: Options, dataset: Dataset, database: Database, token: String, output: PathBuf) -> Self {
-        Self { options, dataset, database, token, output, service: None, runs: Cell::new(0), copied: Rc::default() }
+        Self { service: None, options, dataset, database, token, output, runs: Cell::new(0), copied: Rc::default() }
     }
 
     /// How long each measurement takes.

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::case::{CASES, Case};
 use crate::client::Connection;
-use crate::measure::Bench;
+use crate::measure::{Bench, Sample};
 use crate::process::Guarded;
 use crate::results::{Contestant, Measured};
 use crate::service::free_address;
@@ -48,6 +48,10 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<(Vec<Measured>, Vec<&'
     }
     let mut measured: Vec<Measured> =
         [Contestant::Ours].into_iter().chain(peers.iter().map(|peer| Contestant::Peer(peer.name))).map(Measured::new).collect();
+    // Once for nothing: some compile what they run often.
+    for peer in &mut peers {
+        measure_one(bench, &case, peer).await?;
+    }
     for round in 1..=bench.options.rounds {
         measured[0].add(NAME, round, bench.ours_as_peer(&case).await?);
         for (peer, measured) in peers.iter_mut().zip(&mut measured[1..]) {
@@ -60,7 +64,7 @@ pub async fn measure(bench: &mut Bench) -> anyhow::Result<(Vec<Measured>, Vec<&'
     Ok((measured, missing))
 }
 
-async fn measure_one(bench: &Bench, case: &Case, peer: &mut Peer) -> anyhow::Result<crate::measure::Sample> {
+async fn measure_one(bench: &Bench, case: &Case, peer: &mut Peer) -> anyhow::Result<Sample> {
     let sample = bench.peer(case, peer.address, peer.process.pid()).await;
     peer.process.runs()?;
     sample.with_context(|| format!("the peer {}", peer.name))
