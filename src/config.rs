@@ -19,8 +19,8 @@ pub struct DatabaseSettings {
     /// Directory that holds the programs `postgres` and `initdb` for the private server. Default: searched for
     #[arg(long, env = "DESKLEDGER_POSTGRES_BIN", global = true)]
     pub postgres_bin: Option<PathBuf>,
-    /// Connections to the database, 8 to 500, five eighths of them lanes, on which frequent calls share statements
-    #[arg(long, env = "DESKLEDGER_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(8..=500), global = true)]
+    /// Connections to the database, 8 to 500, three fifths of them lanes, on which frequent calls share statements
+    #[arg(long, env = "DESKLEDGER_DATABASE_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(8..=500), global = true)]
     pub database_connections: u16,
     /// Seconds that a call waits for a connection before it is answered UNAVAILABLE, 1 to 60
     #[arg(long, env = "DESKLEDGER_DATABASE_WAIT_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60), global = true)]
@@ -100,7 +100,7 @@ impl DatabaseSettings {
     /// How many connections are pooled, and how many are lanes.
     #[must_use]
     pub fn connections(&self) -> (u16, u16) {
-        let lanes = self.database_connections * 5 / 8;
+        let lanes = self.database_connections * 3 / 5;
         (self.database_connections - lanes, lanes)
     }
 

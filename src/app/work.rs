@@ -33,9 +33,10 @@ impl AllLanes {
     /// Shares a number of connections out among the kinds, each of which has one at least.
     pub(super) fn start(options: &PgConnectOptions, connections: u16, wait: std::time::Duration) -> Self {
         let connections = connections.max(MIN_CONNECTIONS);
-        let (messages, appends) = ((connections / 5).max(1), (connections / 5).max(1));
-        let deletions = (connections * 3 / 10).max(1);
-        let pages = connections - messages - appends - deletions;
+        // Writes wait for the disk, and so want more of them.
+        let (appends, deletions) = ((connections / 3).max(1), (connections / 4).max(1));
+        let messages = (connections / 6).max(1);
+        let pages = connections - appends - deletions - messages;
         Self {
             pages: Lanes::start(options, pages, wait),
             messages: Lanes::start(options, messages, wait),

@@ -6,13 +6,10 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::domain::agent::Agent;
 use crate::domain::chat_message::{ChatMessage, File, NewChatMessage, Stored};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
-use crate::storage::chat_message::Row;
-use crate::storage::text::Text;
-use crate::storage::{from_sqlx, required};
+use crate::storage::message_row::MessageRow;
 
 /// Stores messages at the end of their tickets, in their order. Each is answered, in the same order: stored, or the one that has its
 /// external id already; `None` when there is no such ticket. No two messages of a ticket may have the same external id.
@@ -36,8 +33,7 @@ pub async fn append(
     let data: Vec<&str> = messages.iter().map(|(_, message)| message.data.as_str()).collect();
     let files: Vec<Json<&[File]>> = messages.iter().map(|(_, message)| Json(message.files.as_slice())).collect();
     let external_ids: Vec<Option<&str>> = messages.iter().map(|(_, message)| message.external_id.as_deref()).collect();
-    let rows = sqlx::query_as!(
-        Row,
+    let statement = sqlx::query!(
         r#"
         with ticket as materialized (
             -- In one order for all, or two batches of the same tickets could lock each other out.
@@ -65,7 +61,7 @@ pub async fn append(
             select $1, s.ticket_id, s.message_id, s.user_sendbird_id, s.user_type, s.create_time, s.message, s.data, s.files,
                 s.external_id
             from source s
-            order by s.ordinal
+            order by s.ticket_id, s.ordinal
             returning id, ticket_id, message_id, user_type, create_time
         ),
         counted as (
@@ -90,13 +86,13 @@ pub async fn append(
                 where m.application_key = $1 and m.ticket_id = asked.ticket_id and m.external_id = asked.external_id
                 limit 1
             ) found
+            -- Looked for only when something was left out.
+            where (select count(*) from inserted) < cardinality($2)
         )
         -- Of what goes in the sender has the rest.
-        select null::bigint as ordinal, null::bigint as version, ticket.message_count as "message_count?", m.id as "id?",
-            m.message_id as "message_id?", m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
-            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
-            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
-            m.files as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
+        select null::bigint as ordinal, null::bigint as version, ticket.message_count, m.id, m.message_id, m.ticket_id, m.user_sendbird_id,
+            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
+            m.files, m.external_id
         from ticket
         join (
             select id, message_id, ticket_id, null as user_sendbird_id, null as user_type, null::timestamptz as create_time,
@@ -119,24 +115,26 @@ pub async fn append(
         &data as _,
         &files as _,
         &external_ids as _,
-    )
-    .fetch_all(connection)
-    .await
-    .map_err(from_sqlx)?;
+    );
+    let rows = MessageRow::fetch_all(connection, statement).await?;
     in_order_of(messages, &rows, now)
 }
 
 /// Brings the answer of [`append`] into the order of what was asked. What has a number above its ticket's count before was stored, in the
 /// order asked; the rest was there.
-fn in_order_of(asked: &[(TicketId, &NewChatMessage)], rows: &[Row], now: DateTime<Utc>) -> Result<Vec<Option<Stored>>, Error> {
+fn in_order_of(
+    asked: &[(TicketId, &NewChatMessage)],
+    rows: &[MessageRow],
+    now: DateTime<Utc>,
+) -> Result<Vec<Option<Stored>>, Error> {
     let mut stored: HashMap<TicketId, VecDeque<(ChatMessageId, MessageId)>> = HashMap::new();
     let mut known: HashMap<(TicketId, String), ChatMessage> = HashMap::new();
     for row in rows {
         let (id, message_id, ticket_id) = row.ids()?;
-        if message_id.0 > required("message_count", row.message_count)? {
+        if message_id.0 > row.message_count()? {
             stored.entry(ticket_id).or_default().push_back((id, message_id));
         } else if let ChatMessage { external_id: Some(external_id), .. } = row.message()? {
-            known.insert((ticket_id, external_id.to_owned()), row.message()?.into_owned());
+            known.insert((ticket_id, external_id.to_owned()), row.owned_message()?);
         }
     }
     let answer_to = |(ticket_id, message): &(TicketId, &NewChatMessage)| {

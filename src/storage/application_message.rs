@@ -3,16 +3,13 @@
 //! The list of all names the highest id that there can be as its end: see [`place`](crate::storage::list_milestone::place).
 
 use sqlx::PgConnection;
-use sqlx::types::Json;
 
-use crate::domain::agent::Agent;
-use crate::domain::chat_message::{ApplicationFilter, ChatMessage, File};
+use crate::domain::chat_message::{ApplicationFilter, ChatMessage};
 use crate::domain::ids::{ApplicationKey, ChatMessageId};
 use crate::domain::ticket::ChannelType;
 use crate::error::Error;
-use crate::storage::chat_message::Row;
 use crate::storage::from_sqlx;
-use crate::storage::text::Text;
+use crate::storage::message_row::MessageRow;
 
 /// Lists all messages ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is.
 ///
@@ -24,14 +21,11 @@ pub async fn all(
     after: ChatMessageId,
     limit: i64,
 ) -> Result<Vec<ChatMessage>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    let statement = sqlx::query!(
         r#"
-        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id as "id?",
-            m.message_id as "message_id?", m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
-            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
-            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
-            nullif(m.files, '[]') as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
+        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id, m.message_id, m.ticket_id, m.user_sendbird_id,
+            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
+            nullif(m.files, '[]') as files, m.external_id
         from chat_messages m
         where m.application_key = $1 and m.id > $2 and m.id <= 9007199254740991
         order by m.id
@@ -40,11 +34,9 @@ pub async fn all(
         application.0,
         after.0,
         limit,
-    )
-    .fetch_all(connection)
-    .await
-    .map_err(from_sqlx)?;
-    rows.iter().map(|row| row.message().map(ChatMessage::into_owned)).collect()
+    );
+    let rows = MessageRow::fetch_all(connection, statement).await?;
+    rows.iter().map(MessageRow::owned_message).collect()
 }
 
 /// Lists the messages that a filter chooses ascending by id: at most `limit` of those after the id `after`, passing over `skip`.
@@ -59,14 +51,11 @@ pub async fn chosen(
     skip: i64,
     limit: i64,
 ) -> Result<Vec<ChatMessage>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
+    let statement = sqlx::query!(
         r#"
-        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id as "id?",
-            m.message_id as "message_id?", m.ticket_id as "ticket_id?", m.user_sendbird_id as "user_sendbird_id?: Text",
-            m.user_type as "user_type?: Text", m.create_time as "create_time?", m.delete_time, m.requested_from as "requested_from?: Text",
-            m.requested_by as "requested_by: Json<Agent>", m.message as "message?: Text", m.data as "data?: Text",
-            nullif(m.files, '[]') as "files?: Json<Vec<File>>", m.external_id as "external_id?: Text"
+        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id, m.message_id, m.ticket_id, m.user_sendbird_id,
+            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
+            nullif(m.files, '[]') as files, m.external_id
         from chat_messages m
         where m.application_key = $1
             and m.id > $2
@@ -88,11 +77,9 @@ pub async fn chosen(
         filter.channel_type.map(ChannelType::as_str),
         skip,
         limit,
-    )
-    .fetch_all(connection)
-    .await
-    .map_err(from_sqlx)?;
-    rows.iter().map(|row| row.message().map(ChatMessage::into_owned)).collect()
+    );
+    let rows = MessageRow::fetch_all(connection, statement).await?;
+    rows.iter().map(MessageRow::owned_message).collect()
 }
 
 /// Counts the messages that a filter chooses.

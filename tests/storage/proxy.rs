@@ -24,6 +24,8 @@ pub struct Proxy {
 struct State {
     /// The statements that were executed, on any connection.
     executed: Vec<String>,
+    /// The statements that the server was given to parse.
+    parsed: Vec<String>,
     /// Cuts the line of the next statement that contains this, after the server has carried it out.
     cut: Option<String>,
 }
@@ -71,6 +73,13 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// The statements that the server was given to parse since the last look.
+    pub fn parsed(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.state).parsed)
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         if let Some(accepting) = &self.accepting {
@@ -107,8 +116,9 @@ async fn requests(
         let mut text = || texts.next().unwrap_or_default();
         let statement = match kind {
             b'P' => {
-                let name = text();
-                prepared.insert(name, text());
+                let (name, statement) = (text(), text());
+                lock(state).parsed.push(statement.clone());
+                prepared.insert(name, statement);
                 None
             }
             b'B' => {
