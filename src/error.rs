@@ -46,12 +46,18 @@ pub enum Error {
     ChatMessageAlreadyDeleted { ticket_id: TicketId, id: ChatMessageId },
     /// The ticket is open.
     TicketNotClosed { ticket_id: TicketId, status: TicketStatus },
+    /// The message's ticket is under a legal hold.
+    LegalHold { ticket_id: TicketId, id: ChatMessageId },
     /// The message cannot be deleted at all.
     ChatMessageNotDeletable { ticket_id: TicketId, id: ChatMessageId, cause: NotDeletable },
     /// The ticket is closed.
     TicketAlreadyClosed { ticket_id: TicketId },
     /// The life cycle has no such step.
     TicketStatusTransitionInvalid { ticket_id: TicketId, from: TicketStatus, to: TicketStatus },
+    /// The ticket is under a legal hold already.
+    TicketAlreadyHeld { ticket_id: TicketId },
+    /// The ticket is under no legal hold.
+    TicketNotHeld { ticket_id: TicketId },
     /// The ticket changed since the caller read it.
     EtagMismatch { ticket_id: TicketId, etag: String },
     /// The write kept meeting other writes to the same rows.
@@ -63,6 +69,9 @@ pub enum Error {
     /// Something unexpected; the source is for the log only.
     Internal(#[source] Source),
 }
+
+/// The REST API's one text for all that its code deskp400601 stands for.
+const NOT_DELETABLE: &str = "The specified message can't be deleted.";
 
 /// The cause of an error that the service did not foresee.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -177,11 +186,13 @@ impl Error {
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("status", status.as_str().to_owned())];
                 row(FailedPrecondition, "TICKET_NOT_CLOSED", "deskp400600", "The ticket is not closed yet.".to_owned(), metadata)
             }
+            Self::LegalHold { ticket_id, id } => {
+                row(FailedPrecondition, "LEGAL_HOLD", "deskp400601", NOT_DELETABLE.to_owned(), of_message(*ticket_id, *id))
+            }
             Self::ChatMessageNotDeletable { ticket_id, id, cause } => {
-                let message = "The specified message can't be deleted.".to_owned();
                 let mut metadata = of_message(*ticket_id, *id);
                 metadata.push(("cause", cause.as_str().to_owned()));
-                row(FailedPrecondition, "CHAT_MESSAGE_NOT_DELETABLE", "deskp400601", message, metadata)
+                row(FailedPrecondition, "CHAT_MESSAGE_NOT_DELETABLE", "deskp400601", NOT_DELETABLE.to_owned(), metadata)
             }
             Self::TicketAlreadyClosed { ticket_id } => {
                 let metadata = vec![("ticket_id", ticket_id.to_string())];
@@ -198,6 +209,14 @@ impl Error {
                 let message = format!("A ticket does not go from {from} to {to} by an update.");
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("from", from.to_owned()), ("to", to.to_owned())];
                 row(FailedPrecondition, "TICKET_STATUS_TRANSITION_INVALID", "deskp400602", message, metadata)
+            }
+            Self::TicketAlreadyHeld { ticket_id } => {
+                let message = "The ticket is already under a legal hold.".to_owned();
+                row(FailedPrecondition, "TICKET_ALREADY_HELD", "deskp400602", message, vec![("ticket_id", ticket_id.to_string())])
+            }
+            Self::TicketNotHeld { ticket_id } => {
+                let message = "The ticket is under no legal hold.".to_owned();
+                row(FailedPrecondition, "TICKET_NOT_HELD", "deskp400602", message, vec![("ticket_id", ticket_id.to_string())])
             }
             Self::EtagMismatch { ticket_id, etag } => {
                 let message = format!("The ticket has changed: its etag is {etag} now.");
@@ -234,9 +253,12 @@ impl Error {
             | Self::RejectedEventNotFound { .. }
             | Self::ChatMessageAlreadyDeleted { .. }
             | Self::TicketNotClosed { .. }
+            | Self::LegalHold { .. }
             | Self::ChatMessageNotDeletable { .. }
             | Self::TicketAlreadyClosed { .. }
             | Self::TicketStatusTransitionInvalid { .. }
+            | Self::TicketAlreadyHeld { .. }
+            | Self::TicketNotHeld { .. }
             | Self::EtagMismatch { .. }
             | Self::DeadlineExceeded
             | Self::Internal(_) => None,

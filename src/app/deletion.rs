@@ -35,7 +35,7 @@ impl App {
     /// Deletes one message and logs it.
     ///
     /// # Errors
-    /// [`Error::ChatMessageNotFound`], [`Error::ChatMessageAlreadyDeleted`], [`Error::TicketNotClosed`],
+    /// [`Error::ChatMessageNotFound`], [`Error::ChatMessageAlreadyDeleted`], [`Error::TicketNotClosed`], [`Error::LegalHold`],
     /// [`Error::ChatMessageNotDeletable`], in this order; [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
     pub async fn delete_chat_message(
         &self,
@@ -80,7 +80,7 @@ impl App {
         let attempts = storage::deletion::preview(&mut connection, caller.application, ticket_id, ids).await?;
         let verdict = |(id, attempt): (&ChatMessageId, Option<Attempt>)| match attempt {
             None => Err(Error::ChatMessageNotFound { ticket_id, id: *id }),
-            Some(attempt) => judge(&attempt.message, attempt.status, attempt.channel_type),
+            Some(attempt) => judge(&attempt.message, attempt.ticket),
         };
         Ok(ids.iter().zip(attempts).map(verdict).collect())
     }
@@ -181,15 +181,14 @@ impl App {
         id: ChatMessageId,
         attempt: Option<Attempt>,
     ) -> Result<Deleted, Error> {
-        let Attempt { message, status, channel_type, version, log } =
-            attempt.ok_or(Error::ChatMessageNotFound { ticket_id, id })?;
+        let Attempt { message, ticket, version, log } = attempt.ok_or(Error::ChatMessageNotFound { ticket_id, id })?;
         match log {
             Some(log) => {
                 self.pages.erase(caller.application, ticket_id, version);
                 Ok(Deleted { message, log })
             }
             None => {
-                judge(&message, status, channel_type)?;
+                judge(&message, ticket)?;
                 // Nothing refuses it and yet it was not deleted: another call did so between the statement's snapshot and its lock.
                 Err(Error::WriteConflict)
             }

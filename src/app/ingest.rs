@@ -2,7 +2,7 @@
 //! fails its batch.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -10,28 +10,24 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::app::append::{Batch, MAX_STATEMENT};
+use crate::app::rejected_event::{RejectedEvent, erase_rejected};
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
 use crate::domain::agent::Agent;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::chat_message::{ChatMessage, Stored};
-use crate::domain::conversation_message::{ConversationMessage, Incoming, Place, Remains};
+use crate::domain::conversation_message::{ConversationMessage, Incoming, Place};
 use crate::domain::deletion::{Order, RequestedFrom};
 use crate::domain::ids::{ChatMessageId, TicketId};
-use crate::domain::page::{Binding, Page, PageRequest};
 use crate::domain::random;
 use crate::domain::violation::FieldViolation;
 use crate::error::Error;
 use crate::storage;
 use crate::storage::deletion::Asked;
 use crate::storage::ingest::{OfCustomer, Opening};
-use crate::storage::rejected_event::NewRejectedEvent;
-pub use crate::storage::rejected_event::RejectedEvent;
 
 /// The customer of a ticket that is opened by somebody else's message.
 const UNKNOWN_CUSTOMER: &str = "unknown";
-/// How many bytes of events a page of rejected ones has at most, the first one aside: common clients take 4 MiB.
-const MAX_PAGE_BYTES: i64 = 3 * 1024 * 1024;
 
 /// An event to take in.
 #[derive(Debug)]
@@ -55,6 +51,15 @@ pub enum Outcome {
     Rejected(RejectedEvent),
 }
 
+/// What became of messages that are deleted where they come from.
+#[derive(Default)]
+struct Deletions {
+    /// What was deleted here too.
+    tombstones: HashMap<ChatMessageId, Tombstone>,
+    /// What a legal hold keeps.
+    held: HashSet<ChatMessageId>,
+}
+
 /// A message that was deleted.
 struct Tombstone {
     message: ChatMessage,
@@ -62,8 +67,17 @@ struct Tombstone {
     deleted_by: usize,
 }
 
-/// An event that was looked at: nothing to store, a message, or why it is none.
-type Looked = Result<Option<Incoming>, String>;
+/// An event that was looked at: nothing to store, a message, or why it is rejected.
+pub(super) type Looked = Result<Option<Incoming>, String>;
+
+/// What a run led to.
+pub(super) enum Taken<T> {
+    /// Every event has its answer.
+    All(T),
+    /// Nothing: these events, each by its place, would delete messages of tickets under a legal hold. They are to be rejected in another
+    /// run, because rejected events have to be locked before tickets, and the hold is known for certain only under the ticket's lock.
+    Held(Vec<(usize, TicketId)>),
+}
 
 /// From how many events on a plan of its own is worth its price, about a millisecond.
 const LARGE_BATCH: usize = 100;
@@ -76,17 +90,24 @@ impl App {
     pub async fn ingest(&self, caller: &Caller, events: &[Event]) -> Result<Vec<Outcome>, Error> {
         let digest = |event: &Event| event.identity.as_ref().map(|_| digest(event));
         let look = |event: &Event| look(caller, &event.text, digest(event).as_ref().map(<[u8; 32]>::as_slice));
-        let looked: Vec<Looked> = events.iter().map(look).collect();
+        let mut looked: Vec<Looked> = events.iter().map(look).collect();
         let mut retry = Retry::new();
         loop {
             let outcome = self.ingest_once(caller, events, &looked).await;
-            if !retry.again(&outcome).await {
-                return outcome;
+            match outcome {
+                Ok(Taken::All(outcomes)) => return Ok(outcomes),
+                Ok(Taken::Held(refused)) => {
+                    for (at, ticket_id) in refused {
+                        looked[at] = Err(cause_of_hold(ticket_id));
+                    }
+                }
+                outcome if retry.again(&outcome).await => {}
+                Err(error) => return Err(error),
             }
         }
     }
 
-    async fn ingest_once(&self, caller: &Caller, events: &[Event], looked: &[Looked]) -> Result<Vec<Outcome>, Error> {
+    async fn ingest_once(&self, caller: &Caller, events: &[Event], looked: &[Looked]) -> Result<Taken<Vec<Outcome>>, Error> {
         let Begun::New(mut write) = self.begin_write(caller, None).await? else {
             return Err(Error::internal("a write without a request id is always new"));
         };
@@ -95,7 +116,10 @@ impl App {
         }
         // In one order for all: rejected events, then tickets. A replay locks in that order too.
         let rejected = self.keep_all(&mut write.transaction, caller, events, looked).await?;
-        let mut stored = self.store_all(&mut write.transaction, caller, looked).await?.into_iter();
+        let mut stored = match self.store_all(&mut write.transaction, caller, looked).await? {
+            Taken::All(stored) => stored.into_iter(),
+            Taken::Held(refused) => return Ok(Taken::Held(refused)),
+        };
         let mut outcomes = Vec::with_capacity(events.len());
         for (event, looked) in events.iter().zip(looked) {
             outcomes.push(match looked {
@@ -108,26 +132,37 @@ impl App {
             });
         }
         write.end().await?;
-        Ok(outcomes)
+        Ok(Taken::All(outcomes))
     }
 
-    async fn store_all(&self, connection: &mut PgConnection, caller: &Caller, looked: &[Looked]) -> Result<Vec<Outcome>, Error> {
-        let incoming: Vec<&Incoming> = looked.iter().filter_map(|looked| looked.as_ref().ok()?.as_ref()).collect();
+    pub(super) async fn store_all(
+        &self,
+        connection: &mut PgConnection,
+        caller: &Caller,
+        looked: &[Looked],
+    ) -> Result<Taken<Vec<Outcome>>, Error> {
+        let incoming = looked.iter().enumerate().filter_map(|(at, looked)| Some((at, looked.as_ref().ok()?.as_ref()?)));
+        let (places, incoming): (Vec<usize>, Vec<&Incoming>) = incoming.unzip();
         if incoming.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Taken::All(Vec::new()));
         }
         erase_rejected(connection, caller, &incoming).await?;
         let tickets = self.tickets_of(connection, caller, &incoming).await?;
         let messages = tickets.into_iter().zip(&incoming).map(|(ticket, incoming)| (ticket, &incoming.message));
         let stored = Batch::new(messages).store(connection, caller.application, self.now()).await?;
-        let tombstones = self.delete_upstream(connection, caller, &incoming, &stored).await?;
+        let Deletions { tombstones, held } = self.delete_upstream(connection, caller, &incoming, &stored).await?;
+        if !held.is_empty() {
+            let deletions = places.iter().zip(&incoming).zip(&stored).filter(|((_, incoming), _)| incoming.deletion.is_some());
+            let refused = deletions.filter(|(_, stored)| held.contains(&stored.message.id));
+            return Ok(Taken::Held(refused.map(|((at, _), stored)| (*at, stored.message.ticket_id)).collect()));
+        }
         let outcome = |(at, Stored { message, duplicate }): (usize, Stored)| match tombstones.get(&message.id) {
             Some(tombstone) if tombstone.deleted_by == at || !duplicate => Outcome::Stored(tombstone.message.clone()),
             Some(tombstone) => Outcome::Duplicate(tombstone.message.clone()),
             None if duplicate => Outcome::Duplicate(message),
             None => Outcome::Stored(message),
         };
-        Ok(stored.into_iter().enumerate().map(outcome).collect())
+        Ok(Taken::All(stored.into_iter().enumerate().map(outcome).collect()))
     }
 
     /// Finds the ticket of each message, and opens those that there are none of. A message without a channel that is known in one of its
@@ -161,14 +196,14 @@ impl App {
         incoming.iter().zip(known).map(ticket).collect()
     }
 
-    /// Deletes here what is deleted where it comes from, and answers the tombstones that this made.
+    /// Deletes here what is deleted where it comes from, unless its ticket is under a legal hold.
     async fn delete_upstream(
         &self,
         connection: &mut PgConnection,
         caller: &Caller,
         incoming: &[&Incoming],
         stored: &[Stored],
-    ) -> Result<HashMap<ChatMessageId, Tombstone>, Error> {
+    ) -> Result<Deletions, Error> {
         let mut firsts: HashMap<ChatMessageId, usize> = HashMap::new();
         let mut orders: Vec<(ChatMessageId, Order)> = Vec::new();
         for (at, (incoming, Stored { message, .. })) in incoming.iter().zip(stored).enumerate() {
@@ -182,17 +217,21 @@ impl App {
         }
         // By ticket, so that the statements together lock tickets in the one order in which each of them does.
         orders.sort_by_key(|(_, order)| order.ticket_id);
-        let mut tombstones = HashMap::new();
+        let mut deletions = Deletions::default();
         for part in orders.chunks(MAX_STATEMENT) {
             let asked = part.iter().map(|(id, order)| Asked { order, id: *id, salt: random::bytes(), key: None });
             let attempts = storage::deletion::delete(connection, caller.application, &asked.collect::<Vec<_>>()).await?;
             let tombstone = |message: ChatMessage| Some((message.id, Tombstone { deleted_by: *firsts.get(&message.id)?, message }));
             for attempt in attempts.into_iter().flatten() {
+                if attempt.log.is_none() && attempt.ticket.is_held {
+                    deletions.held.insert(attempt.message.id);
+                    continue;
+                }
                 self.pages.erase(caller.application, attempt.message.ticket_id, attempt.version);
-                tombstones.extend(tombstone(attempt.message));
+                deletions.tombstones.extend(tombstone(attempt.message));
             }
         }
-        Ok(tombstones)
+        Ok(deletions)
     }
 
     fn upstream_order(&self, caller: &Caller, ticket_id: TicketId, requested_by: Option<Agent>) -> Order {
@@ -207,88 +246,10 @@ impl App {
             upstream: true,
         }
     }
-
-    async fn keep_all(
-        &self,
-        connection: &mut PgConnection,
-        caller: &Caller,
-        events: &[Event],
-        looked: &[Looked],
-    ) -> Result<HashMap<[u8; 32], RejectedEvent>, Error> {
-        let mut rejected: BTreeMap<[u8; 32], NewRejectedEvent> = BTreeMap::new();
-        for (event, looked) in events.iter().zip(looked) {
-            if let Err(cause) = looked {
-                let (digest, Remains { event, external_id }) = (digest(event), Remains::of(&event.text));
-                rejected.insert(digest, NewRejectedEvent { digest, cause: cause.clone(), event, external_id });
-            }
-        }
-        if rejected.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let events: Vec<NewRejectedEvent> = rejected.into_values().collect();
-        let kept = storage::rejected_event::insert(connection, caller.application, &events, self.now()).await?;
-        Ok(events.iter().map(|event| event.digest).zip(kept).collect())
-    }
-
-    /// Lists the events that were rejected and not replayed since, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::PageTokenInvalid`]; when the database is away.
-    pub async fn list_rejected_events(&self, caller: &Caller, page: &PageRequest) -> Result<Page<RejectedEvent>, Error> {
-        let binding = Binding::new(caller.application, "ListRejectedEvents", &());
-        let [after] = match &page.token {
-            Some(token) => binding.position("page_token", token)?,
-            None => [0],
-        };
-        let mut connection = self.connection().await?;
-        let (items, more) =
-            storage::rejected_event::list(&mut connection, caller.application, after, page.size, MAX_PAGE_BYTES).await?;
-        let last = items.last().filter(|_| more);
-        let next_page_token = last.map(|last| binding.token([last.id]));
-        Ok(Page { total_size: 0, items, next_page_token })
-    }
-
-    /// Takes a rejected event in again, as it came or as the event `mended`. Rejected again it stays, with the new reason.
-    ///
-    /// # Errors
-    /// [`Error::RejectedEventNotFound`], [`Error::WriteConflict`]; when the database is away.
-    pub async fn replay_rejected_event(&self, caller: &Caller, id: i64, mended: Option<String>) -> Result<Outcome, Error> {
-        let mut retry = Retry::new();
-        loop {
-            let outcome = self.replay_once(caller, id, mended.as_deref()).await;
-            if !retry.again(&outcome).await {
-                return outcome;
-            }
-        }
-    }
-
-    async fn replay_once(&self, caller: &Caller, id: i64, mended: Option<&str>) -> Result<Outcome, Error> {
-        let Begun::New(mut write) = self.begin_write(caller, None).await? else {
-            return Err(Error::internal("a write without a request id is always new"));
-        };
-        let kept = storage::rejected_event::lock(&mut write.transaction, caller.application, id).await?;
-        let (mut kept, digest) = kept.ok_or(Error::RejectedEventNotFound { id })?;
-        // Known by what the event was known by: sent again, rejected again and replayed again, it is a repeat.
-        let looked = look(caller, mended.unwrap_or(&kept.event), Some(&digest));
-        let outcome = match &looked {
-            Err(cause) => {
-                storage::rejected_event::update_cause(&mut write.transaction, caller.application, id, cause).await?;
-                kept.cause.clone_from(cause);
-                Outcome::Rejected(kept)
-            }
-            Ok(_) => {
-                let stored = self.store_all(&mut write.transaction, caller, std::slice::from_ref(&looked)).await?;
-                storage::rejected_event::delete(&mut write.transaction, caller.application, id).await?;
-                stored.into_iter().next().unwrap_or(Outcome::Ignored)
-            }
-        };
-        write.end().await?;
-        Ok(outcome)
-    }
 }
 
 /// Reads and checks an event, which without an id of its own is known by `digest`.
-fn look(caller: &Caller, event: &str, digest: Option<&[u8]>) -> Looked {
+pub(super) fn look(caller: &Caller, event: &str, digest: Option<&[u8]>) -> Looked {
     let causes = |violations: Vec<FieldViolation>| violations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let Some(message) = ConversationMessage::of_event(event).map_err(causes)? else { return Ok(None) };
     let external_id = digest.map(|digest| format!("event:{}", random::digits(digest)));
@@ -301,14 +262,9 @@ fn look(caller: &Caller, event: &str, digest: Option<&[u8]>) -> Looked {
     Ok(Some(incoming))
 }
 
-/// Removes what was rejected of messages that are now deleted: it may hold their content.
-async fn erase_rejected(connection: &mut PgConnection, caller: &Caller, incoming: &[&Incoming]) -> Result<(), Error> {
-    let deleted = incoming.iter().filter(|incoming| incoming.deletion.is_some());
-    let external_ids: Vec<String> = deleted.filter_map(|incoming| incoming.message.external_id.clone()).collect();
-    if external_ids.is_empty() {
-        return Ok(());
-    }
-    storage::rejected_event::erase(connection, caller.application, &external_ids).await
+/// Why a deletion in a ticket under a legal hold is rejected.
+pub(super) fn cause_of_hold(ticket_id: TicketId) -> String {
+    format!("The ticket {ticket_id} is under a legal hold: replay the event when the hold is released.")
 }
 
 /// Finds the ticket of each message without a channel that one of its customer's tickets has already.
@@ -331,7 +287,7 @@ async fn known_tickets(
 }
 
 /// What tells the event from any other: its identity, else all of it.
-fn digest(event: &Event) -> [u8; 32] {
+pub(super) fn digest(event: &Event) -> [u8; 32] {
     match &event.identity {
         Some(identity) => Sha256::new().chain_update("identity\0").chain_update(identity).finalize().into(),
         None => Sha256::new().chain_update("event\0").chain_update(&event.text).finalize().into(),

@@ -8,6 +8,7 @@ use crate::app::request::Begun;
 use crate::app::retry::Retry;
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::NewChatMessage;
+use crate::domain::hold::{HoldGrounds, HoldOrder};
 use crate::domain::ids::{RequestId, TicketId};
 use crate::domain::list_milestone::Place;
 use crate::domain::page::{Binding, Page, PageRequest, cut_to, keep_within};
@@ -23,6 +24,8 @@ enum Change<'a> {
     Update { change: &'a TicketChange, etag: Option<&'a str> },
     Close { comment: &'a str, message: Option<&'a NewChatMessage> },
     Reopen,
+    PlaceHold { grounds: &'a HoldGrounds },
+    ReleaseHold { grounds: &'a HoldGrounds },
 }
 
 impl App {
@@ -143,6 +146,35 @@ impl App {
         self.change_ticket(caller, id, Change::Reopen, request_id).await
     }
 
+    /// Places a legal hold on a ticket: from then on none of its messages is deleted.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::TicketAlreadyHeld`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is
+    /// away.
+    pub async fn place_hold(
+        &self,
+        caller: &Caller,
+        id: TicketId,
+        grounds: &HoldGrounds,
+        request_id: Option<RequestId>,
+    ) -> Result<Ticket, Error> {
+        self.change_ticket(caller, id, Change::PlaceHold { grounds }, request_id).await
+    }
+
+    /// Releases the legal hold on a ticket.
+    ///
+    /// # Errors
+    /// [`Error::TicketNotFound`], [`Error::TicketNotHeld`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    pub async fn release_hold(
+        &self,
+        caller: &Caller,
+        id: TicketId,
+        grounds: &HoldGrounds,
+        request_id: Option<RequestId>,
+    ) -> Result<Ticket, Error> {
+        self.change_ticket(caller, id, Change::ReleaseHold { grounds }, request_id).await
+    }
+
     async fn change_ticket(
         &self,
         caller: &Caller,
@@ -171,7 +203,19 @@ impl App {
             Begun::Repeat(mut transaction, effect) => return find(&mut transaction, caller, effect.ticket_id).await,
             Begun::New(write) => write,
         };
-        let connection: &mut PgConnection = &mut write.transaction;
+        self.carry_out(&mut write.transaction, caller, id, change).await?;
+        let changed = find(&mut write.transaction, caller, id).await?;
+        write.commit(&effect_on(id)).await?;
+        Ok(changed)
+    }
+
+    async fn carry_out(
+        &self,
+        connection: &mut PgConnection,
+        caller: &Caller,
+        id: TicketId,
+        change: &Change<'_>,
+    ) -> Result<(), Error> {
         let application = caller.application;
         let locked = storage::ticket::lock(connection, application, id).await?.ok_or(Error::TicketNotFound { ticket_id: id })?;
         match change {
@@ -200,10 +244,25 @@ impl App {
                 }
                 storage::ticket::reopen(connection, application, id).await?;
             }
+            Change::PlaceHold { .. } if locked.is_held => return Err(Error::TicketAlreadyHeld { ticket_id: id }),
+            Change::PlaceHold { grounds } => {
+                storage::hold::place(connection, application, id, &self.hold_order(caller, grounds)).await?;
+            }
+            Change::ReleaseHold { .. } if !locked.is_held => return Err(Error::TicketNotHeld { ticket_id: id }),
+            Change::ReleaseHold { grounds } => {
+                storage::hold::release(connection, application, id, &self.hold_order(caller, grounds)).await?;
+            }
         }
-        let changed = find(connection, caller, id).await?;
-        write.commit(&effect_on(id)).await?;
-        Ok(changed)
+        Ok(())
+    }
+
+    fn hold_order(&self, caller: &Caller, grounds: &HoldGrounds) -> HoldOrder {
+        HoldOrder {
+            time: self.now(),
+            reason: grounds.reason.clone(),
+            requested_by: grounds.requested_by.clone().or_else(|| caller.requested_by.clone()),
+            token_id: caller.token_id.clone(),
+        }
     }
 }
 

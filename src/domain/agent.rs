@@ -20,6 +20,12 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// How many bytes its texts have.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.display_name.len() + self.sendbird_id.len() + self.email.len()
+    }
+
     /// Takes an agent as a caller gives it, `path` being the field that holds it.
     pub fn parse(path: &str, agent: Agent, violations: &mut Violations) -> Option<Self> {
         let id = violations.check(text::json_integer(&format!("{path}.id"), agent.id, 0));

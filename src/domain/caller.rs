@@ -15,6 +15,8 @@ pub enum Scope {
     TicketsRead,
     /// Create, update, close and reopen tickets.
     TicketsWrite,
+    /// Place and release legal holds on tickets.
+    HoldsWrite,
     /// Get, list and export messages.
     MessagesRead,
     /// Create messages.
@@ -27,8 +29,15 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 6] =
-        [Self::TicketsRead, Self::TicketsWrite, Self::MessagesRead, Self::MessagesWrite, Self::MessagesDelete, Self::LogsRead];
+    pub const ALL: [Self; 7] = [
+        Self::TicketsRead,
+        Self::TicketsWrite,
+        Self::HoldsWrite,
+        Self::MessagesRead,
+        Self::MessagesWrite,
+        Self::MessagesDelete,
+        Self::LogsRead,
+    ];
 
     /// The scope's name, such as `messages:delete`.
     #[must_use]
@@ -36,6 +45,7 @@ impl Scope {
         match self {
             Self::TicketsRead => "tickets:read",
             Self::TicketsWrite => "tickets:write",
+            Self::HoldsWrite => "holds:write",
             Self::MessagesRead => "messages:read",
             Self::MessagesWrite => "messages:write",
             Self::MessagesDelete => "messages:delete",

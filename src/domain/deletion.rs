@@ -148,18 +148,34 @@ impl NotDeletable {
     }
 }
 
+/// What of a ticket decides a deletion in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TicketState {
+    /// Where it stands.
+    pub status: TicketStatus,
+    /// The channel of its customer.
+    pub channel_type: ChannelType,
+    /// Whether it is under a legal hold.
+    pub is_held: bool,
+}
+
 /// The rules of deletion in the order in which they are checked. The delete statement has the same rules in its condition.
 ///
 /// # Errors
-/// The first rule that refuses: already deleted, ticket not closed, not deletable.
-pub fn judge<Text>(message: &ChatMessage<Text>, status: TicketStatus, channel_type: ChannelType) -> Result<(), Error> {
+/// The first rule that refuses: already deleted, ticket not closed, held, not deletable. The REST API has one code for the last two and
+/// puts it after that of an open ticket. Of the two the hold goes first: it concerns the whole ticket.
+pub fn judge<Text>(message: &ChatMessage<Text>, ticket: TicketState) -> Result<(), Error> {
     let ChatMessage { id, ticket_id, .. } = *message;
+    let TicketState { status, channel_type, is_held } = ticket;
     let not_deletable = |cause| Err(Error::ChatMessageNotDeletable { ticket_id, id, cause });
     if message.deletion.is_some() {
         return Err(Error::ChatMessageAlreadyDeleted { ticket_id, id });
     }
     if status != TicketStatus::Closed {
         return Err(Error::TicketNotClosed { ticket_id, status });
+    }
+    if is_held {
+        return Err(Error::LegalHold { ticket_id, id });
     }
     if message.user_type == UserType::Event {
         return not_deletable(NotDeletable::EventMessage);
@@ -209,6 +225,7 @@ pub struct Order {
     pub reason_detail: String,
     /// The token that made the call.
     pub token_id: String,
-    /// The message is deleted already where it comes from: the ticket's status and the kind of message are no reason to keep it here.
+    /// The message is deleted already where it comes from: the ticket's status and the kind of message are no reason to keep it here, a
+    /// legal hold is.
     pub upstream: bool,
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::agent::Agent;
+use crate::domain::hold::Hold;
 use crate::domain::ids::TicketId;
 pub use crate::domain::ticket::draft::{CustomerDraft, NewTicket, TicketChange, TicketDraft};
 
@@ -259,20 +260,25 @@ pub struct Ticket {
     pub issue_time: Option<DateTime<Utc>>,
     /// How it was closed; `None` while it is open.
     pub closing: Option<Closing>,
+    /// The legal hold that it is under.
+    pub hold: Option<Hold>,
 }
 
 impl Ticket {
     /// How many bytes it takes in an answer at most.
     #[must_use]
     pub fn answer_bytes(&self) -> usize {
-        let agent = self.agent.as_ref().map_or(0, |agent| agent.display_name.len() + agent.sendbird_id.len() + agent.email.len());
+        let agent = self.agent.as_ref().map_or(0, Agent::text_bytes);
+        let hold = self.hold.as_ref().map_or(0, |hold| {
+            hold.reason.len() + hold.token_id.len() + hold.requested_by.as_ref().map_or(0, Agent::text_bytes) + 64
+        });
         let group = self.group.as_ref().map_or(0, |group| group.name.len() + group.key.len());
         let closing = self.closing.as_ref().map_or(0, |closing| closing.status.len() + closing.comment.len());
         let fields: usize = self.custom_fields.iter().map(|field| field.key.len() + field.value.len() + 32).sum();
         let customer = self.customer.sendbird_id.len() + self.customer.display_name.len();
         let own = self.channel_url.len() + self.channel_name.len() + self.info.len() + self.related_channels.len();
         // Beside its texts a field has up to 32 bytes of numbers and lengths, a ticket up to 256.
-        own + customer + agent + group + closing + fields + self.last_message.len() + 256
+        own + customer + agent + group + closing + hold + fields + self.last_message.len() + 256
     }
 }
 

@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::NewChatMessage;
+use crate::domain::hold::{Hold, HoldGrounds};
 use crate::domain::page::PAGE_BYTES;
 use crate::domain::text;
 use crate::domain::ticket::{
@@ -104,6 +105,35 @@ impl TicketService for Door {
         let ticket = self.app.reopen_ticket(&caller, id, request_id).await?;
         Ok(Response::new(proto::ReopenTicketResponse { ticket: Some(render(ticket)) }))
     }
+
+    async fn place_hold(&self, request: Request<proto::PlaceHoldRequest>) -> Result<Response<proto::PlaceHoldResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::HoldsWrite)?;
+        let mut violations = Violations::default();
+        let id = violations.check(parse::ticket_id("id", request.id));
+        let grounds = hold_grounds(request.reason, request.requested_by, &mut violations);
+        let request_id = parse::request_id(&request.request_id, &mut violations);
+        let ((id, grounds), request_id) = violations.finish(id.zip(grounds).zip(request_id))?;
+        let ticket = self.app.place_hold(&caller, id, &grounds, request_id).await?;
+        Ok(Response::new(proto::PlaceHoldResponse { ticket: Some(render(ticket)) }))
+    }
+
+    async fn release_hold(
+        &self,
+        request: Request<proto::ReleaseHoldRequest>,
+    ) -> Result<Response<proto::ReleaseHoldResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::HoldsWrite)?;
+        let mut violations = Violations::default();
+        let id = violations.check(parse::ticket_id("id", request.id));
+        let grounds = hold_grounds(request.reason, request.requested_by, &mut violations);
+        let request_id = parse::request_id(&request.request_id, &mut violations);
+        let ((id, grounds), request_id) = violations.finish(id.zip(grounds).zip(request_id))?;
+        let ticket = self.app.release_hold(&caller, id, &grounds, request_id).await?;
+        Ok(Response::new(proto::ReleaseHoldResponse { ticket: Some(render(ticket)) }))
+    }
+}
+
+fn hold_grounds(reason: String, requested_by: Option<proto::Agent>, violations: &mut Violations) -> Option<HoldGrounds> {
+    HoldGrounds::parse(HoldGrounds { reason, requested_by: requested_by.map(Into::into) }, violations)
 }
 
 /// What cannot be read is told and left out, so that the other fields are looked at too.
@@ -194,5 +224,15 @@ fn render(ticket: Ticket) -> proto::Ticket {
         close_status: closing.as_ref().map(|closing| closing.status.clone()).unwrap_or_default(),
         close_comment: closing.map(|closing| closing.comment).unwrap_or_default(),
         etag: ticket.version.to_string(),
+        hold: ticket.hold.map(render_hold),
+    }
+}
+
+fn render_hold(hold: Hold) -> proto::Hold {
+    proto::Hold {
+        reason: hold.reason,
+        place_time: Some(parse::timestamp(hold.place_time)),
+        requested_by: hold.requested_by.map(Into::into),
+        token_id: hold.token_id,
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::agent::Agent;
 use crate::domain::chat_message::{ChatMessage, UserType};
-use crate::domain::deletion::{Deletion, DeletionReason, Order};
+use crate::domain::deletion::{Deletion, DeletionReason, Order, TicketState};
 use crate::domain::deletion_log::DeletionLog;
 use crate::domain::ids::{ApplicationKey, ChatMessageId, DeletionLogId, MessageId, TicketId};
 use crate::domain::request::RequestKey;
@@ -35,10 +35,8 @@ pub struct Asked<'a> {
 pub struct Attempt {
     /// The tombstone, or the message as the statement found it; the content is left out either way.
     pub message: ChatMessage,
-    /// The ticket's status under the lock.
-    pub status: TicketStatus,
-    /// The ticket's channel type.
-    pub channel_type: ChannelType,
+    /// What the ticket was like under the lock.
+    pub ticket: TicketState,
     /// The ticket's version, after the deletion if it was carried out.
     pub version: i64,
     /// The log entry, when the message was deleted.
@@ -49,7 +47,7 @@ pub struct Attempt {
 /// the request id, bumps the ticket's version. Answers in the order asked; `None` where the ticket does not have the message. No message
 /// may be asked for twice.
 ///
-/// The tickets' rows are locked first, in the order of their ids, which decides every race with closing, reopening and other deletions. An
+/// The tickets' rows are locked first, in the order of their ids, which decides every race with closing, reopening, holds and other deletions. An
 /// attempt that was neither carried out nor is refused by the rules has lost such a race: the same statement run again sees why. The order's
 /// time was taken before the lock, so a close that went first may be dated later: then the deletion takes the time of the close, or it
 /// would seem to precede it.
@@ -89,7 +87,7 @@ pub async fn delete(
         ),
         ticket as materialized (
             -- In one order for all, or two batches of the same tickets could lock each other out.
-            select id, status, channel_type, close_time, version
+            select id, status, channel_type, close_time, version, hold_id is not null as is_held
             from tickets
             where application_key = $1 and id = any ($2)
             order by id
@@ -98,7 +96,7 @@ pub async fn delete(
         message as materialized (
             select m.ticket_id, m.id, m.message_id, m.user_sendbird_id, m.user_type, m.create_time, m.delete_time, m.requested_from,
                 m.requested_by, m.external_id, m.message, m.data, m.files, ticket.status, ticket.channel_type, ticket.close_time,
-                ticket.version, asked.salt, asked.order_time, asked.order_from, asked.order_by, asked.reason, asked.reason_detail,
+                ticket.version, ticket.is_held, asked.salt, asked.order_time, asked.order_from, asked.order_by, asked.reason, asked.reason_detail,
                 asked.token_id, asked.upstream, asked.request_id, asked.request_digest, asked.ordinal
             from asked
             join ticket on ticket.id = asked.ticket_id
@@ -117,6 +115,7 @@ pub async fn delete(
                 and m.ticket_id = message.ticket_id
                 and m.message_id = message.message_id
                 and m.delete_time is null
+                and not message.is_held
                 and (
                     message.upstream
                     or m.user_type <> 'EVENT'
@@ -155,7 +154,7 @@ pub async fn delete(
             where t.application_key = $1 and t.id = changed.ticket_id
         )
         select message.ordinal as "ordinal!", message.status as "status!", message.channel_type as "channel_type!",
-            message.version as "version!", message.ticket_id as "ticket_id!", message.id as "id!", message.message_id as "message_id!",
+            message.version as "version!", message.is_held as "is_held!", message.ticket_id as "ticket_id!", message.id as "id!", message.message_id as "message_id!",
             message.user_sendbird_id as "user_sendbird_id!", message.user_type as "user_type!", message.create_time as "create_time!",
             message.delete_time, message.requested_from, message.requested_by as "requested_by: Json<Agent>", message.external_id,
             logged.id as "log_id?", logged.delete_time as "log_time?", logged.content_digest as "content_digest?"
@@ -206,7 +205,7 @@ pub async fn preview(
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select asked.ordinal as "ordinal!", t.status, t.channel_type, t.version, m.ticket_id, m.id as "id!", m.message_id as "message_id!", m.user_sendbird_id, m.user_type, m.create_time,
+        select asked.ordinal as "ordinal!", t.status, t.channel_type, t.version, t.hold_id is not null as "is_held!", m.ticket_id, m.id as "id!", m.message_id as "message_id!", m.user_sendbird_id, m.user_type, m.create_time,
             m.delete_time, m.requested_from, m.requested_by as "requested_by: Json<Agent>", m.external_id, null::bigint as log_id,
             null::timestamptz as log_time, null::bytea as content_digest
         from tickets t
@@ -234,6 +233,7 @@ struct Row {
     status: String,
     channel_type: String,
     version: i64,
+    is_held: bool,
     ticket_id: i64,
     id: i64,
     message_id: i64,
@@ -277,8 +277,11 @@ impl Row {
         };
         Ok(Attempt {
             message,
-            status: known(&TicketStatus::ALL, TicketStatus::as_str, "status", &self.status)?,
-            channel_type: known(&ChannelType::ALL, ChannelType::as_str, "channel_type", &self.channel_type)?,
+            ticket: TicketState {
+                status: known(&TicketStatus::ALL, TicketStatus::as_str, "status", &self.status)?,
+                channel_type: known(&ChannelType::ALL, ChannelType::as_str, "channel_type", &self.channel_type)?,
+                is_held: self.is_held,
+            },
             version: self.version,
             log,
         })

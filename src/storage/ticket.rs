@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::domain::agent::Agent;
+use crate::domain::hold::Hold;
 use crate::domain::ids::{ApplicationKey, TicketId};
 use crate::domain::ticket::{
     ChannelType, Closing, CustomField, Customer, Group, NewTicket, Ticket, TicketChange, TicketPriority, TicketStatus,
@@ -21,6 +22,8 @@ pub struct Locked {
     pub version: i64,
     /// The current status.
     pub status: TicketStatus,
+    /// Whether it is under a legal hold.
+    pub is_held: bool,
 }
 
 /// Opens a ticket.
@@ -83,10 +86,12 @@ pub async fn find(connection: &mut PgConnection, application: ApplicationKey, id
         select t.id, t.version, t.message_count, t.status, t.priority, t.channel_type, t.channel_url, t.channel_name, t.customer_id,
             t.customer_sendbird_id, t.customer_display_name, t.agent as "agent: Json<Agent>", t.agent_group as "agent_group: Json<Group>",
             t.info, t.custom_fields as "custom_fields: Json<Vec<CustomField>>", t.related_channels, t.create_time, t.issue_time,
-            t.close_time, t.close_status, t.close_comment, m.message as "last_message?"
+            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", h.create_time as "hold_time?",
+            h.reason as "hold_reason?", h.requested_by as "hold_requested_by?: Json<Agent>", h.token_id as "hold_token_id?"
         from tickets t
         left join chat_messages m
             on m.application_key = t.application_key and m.ticket_id = t.id and m.message_id = t.message_count
+        left join holds h on h.application_key = t.application_key and h.ticket_id = t.id and h.id = t.hold_id
         where t.application_key = $1 and t.id = $2
         "#,
         application.0,
@@ -140,7 +145,12 @@ pub async fn exists(connection: &mut PgConnection, application: ApplicationKey, 
 /// When the database is away.
 pub async fn lock(connection: &mut PgConnection, application: ApplicationKey, id: TicketId) -> Result<Option<Locked>, Error> {
     let row = sqlx::query!(
-        r#"select version, status from tickets where application_key = $1 and id = $2 for no key update"#,
+        r#"
+        select version, status, hold_id is not null as "is_held!"
+        from tickets
+        where application_key = $1 and id = $2
+        for no key update
+        "#,
         application.0,
         id.0,
     )
@@ -148,7 +158,8 @@ pub async fn lock(connection: &mut PgConnection, application: ApplicationKey, id
     .await
     .map_err(from_sqlx)?;
     row.map(|row| {
-        Ok(Locked { version: row.version, status: known(&TicketStatus::ALL, TicketStatus::as_str, "status", &row.status)? })
+        let status = known(&TicketStatus::ALL, TicketStatus::as_str, "status", &row.status)?;
+        Ok(Locked { version: row.version, status, is_held: row.is_held })
     })
     .transpose()
 }
@@ -267,6 +278,10 @@ struct Row {
     close_status: Option<String>,
     close_comment: Option<String>,
     last_message: Option<String>,
+    hold_time: Option<DateTime<Utc>>,
+    hold_reason: Option<String>,
+    hold_requested_by: Option<Json<Agent>>,
+    hold_token_id: Option<String>,
 }
 
 impl Row {
@@ -275,6 +290,12 @@ impl Row {
             time,
             status: self.close_status.unwrap_or_default(),
             comment: self.close_comment.unwrap_or_default(),
+        });
+        let hold = self.hold_time.map(|place_time| Hold {
+            place_time,
+            reason: self.hold_reason.unwrap_or_default(),
+            requested_by: self.hold_requested_by.map(|Json(agent)| agent),
+            token_id: self.hold_token_id.unwrap_or_default(),
         });
         Ok(Ticket {
             id: TicketId(self.id),
@@ -299,6 +320,7 @@ impl Row {
             create_time: self.create_time,
             issue_time: self.issue_time,
             closing,
+            hold,
         })
     }
 }

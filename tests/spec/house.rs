@@ -96,7 +96,7 @@ fn every_statement_on_a_tenants_table_is_bound_to_the_application() {
     }
 }
 
-const TENANTS: [&str; 5] = ["tickets", "chat_messages", "deletion_logs", "requests", "list_milestones"];
+const TENANTS: [&str; 6] = ["tickets", "chat_messages", "deletion_logs", "requests", "holds", "list_milestones"];
 /// The one statement for all tenants: request ids go by age.
 const FORGETTING: &str =
     "delete from requests where ctid = any (array(select ctid from requests where create_time < $1 order by create_time limit $2))";

@@ -82,9 +82,10 @@ async fn many_calls_at_once_with_one_request_id_have_one_effect_and_equal_answer
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{}", write.method);
     }
     let rows = stage.world.database.every_row().await;
-    // Of the stage three, six and one; then one ticket and two messages made, three messages deleted.
+    // Of the stage three, six and one; then one ticket and two messages made, three messages deleted, a hold placed and released.
     let count = |table: &str| rows_of(&rows, table);
-    assert_eq!((count("tickets"), count("chat_messages"), count("deletion_logs"), count("requests")), (4, 8, 4, 8));
+    assert_eq!((count("tickets"), count("chat_messages"), count("deletion_logs"), count("requests")), (4, 8, 4, 10));
+    assert_eq!(count("holds"), 2);
 }
 
 #[tokio::test]
@@ -229,11 +230,15 @@ impl Stage {
         };
         let close = |comment: &str| pb::CloseTicketRequest { id: open, close_comment: comment.to_owned(), ..Default::default() };
         let reopen = |id| pb::ReopenTicketRequest { id, ..Default::default() };
+        let place = |reason: &str| pb::PlaceHoldRequest { id: open, reason: reason.to_owned(), ..Default::default() };
+        let release = |reason: &str| pb::ReleaseHoldRequest { id: open, reason: reason.to_owned(), ..Default::default() };
         let mut writes = vec![
             write("TicketService/CreateTicket", new_ticket("grace"), new_ticket("ada"), |call, id| call.request_id = id),
             write("TicketService/UpdateTicket", update("one"), update("two"), |call, id| call.request_id = id),
             write("TicketService/CloseTicket", close("one"), close("two"), |call, id| call.request_id = id),
             write("TicketService/ReopenTicket", reopen(resting), reopen(open), |call, id| call.request_id = id),
+            write("TicketService/PlaceHold", place("one"), place("two"), |call, id| call.request_id = id),
+            write("TicketService/ReleaseHold", release("one"), release("two"), |call, id| call.request_id = id),
         ];
         writes.extend(self.writes_of_messages());
         writes

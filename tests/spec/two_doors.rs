@@ -20,6 +20,9 @@ struct Scene {
     /// A message of the open ticket and one of the social ticket.
     open_message: i64,
     social_message: i64,
+    /// A closed ticket under a legal hold, and its message.
+    held: i64,
+    held_message: i64,
     /// Another application's closed ticket with its message.
     others: (i64, i64),
 }
@@ -44,10 +47,13 @@ impl Scene {
         let social = actor.open_ticket_of(pb::ChannelType::FacebookFeed).await.id;
         let social_message = actor.send(social, customer_message("social")).await.id;
         actor.close(social).await;
+        let (held, kept) = actor.closed_ticket_with(1).await;
+        actor.place_hold(held.id).await;
+        let (held, held_message) = (held.id, kept[0].id);
         let (ticket, theirs) = world.actor_of("other").await.closed_ticket_with(1).await;
         let others = (ticket.id, theirs[0].id);
         let visitor = Visitor { door, http: world.http(&actor), actor };
-        Self { visitor, world, closed, open, social, messages, open_message, social_message, others }
+        Self { visitor, world, closed, open, social, messages, open_message, social_message, held, held_message, others }
     }
 
     /// Puts names in the place of the messages' and log entries' ids, which each connection to the database gives as it likes.
@@ -59,8 +65,8 @@ impl Scene {
         }
         let entries = value.as_object_mut().expect("every answer is an object");
         if entries.contains_key("messageId") || entries.len() == 1 {
-            let at =
-                self.messages.iter().chain([&self.open_message, &self.social_message]).position(|id| json!(id) == entries["id"]);
+            let others = [&self.open_message, &self.social_message, &self.held_message];
+            let at = self.messages.iter().chain(others).position(|id| json!(id) == entries["id"]);
             entries.insert("id".to_owned(), json!(format!("message {}", at.expect("a message of the scene"))));
         }
         if let Some(id) = entries.remove("logId") {
@@ -118,7 +124,7 @@ async fn reading_ends_the_same_at_both_doors() {
             steps.push((Call::ListTickets { size, skip }, None));
         }
         steps.push((Call::ListMessages { ticket: scene.open, size: None, skip: None }, None));
-        steps.extend([scene.closed, scene.open, scene.social].map(|id| (Call::GetTicket { id }, None)));
+        steps.extend([scene.closed, scene.open, scene.social, scene.held].map(|id| (Call::GetTicket { id }, None)));
         steps
     })
     .await;
@@ -162,6 +168,9 @@ async fn deletion_ends_the_same_at_both_doors() {
             (delete(scene.closed, event), Some("CHAT_MESSAGE_NOT_DELETABLE")),
             (delete(scene.social, scene.social_message), Some("CHAT_MESSAGE_NOT_DELETABLE")),
             (delete(scene.open, scene.open_message), Some("TICKET_NOT_CLOSED")),
+            (delete(scene.held, scene.held_message), Some("LEGAL_HOLD")),
+            (Call::Reopen { id: scene.held }, None),
+            (delete(scene.held, scene.held_message), Some("TICKET_NOT_CLOSED")),
             (delete(scene.closed, scene.open_message), Some("CHAT_MESSAGE_NOT_FOUND")),
             (delete(scene.open, first), Some("CHAT_MESSAGE_NOT_FOUND")),
             (delete(scene.closed, 987_654), Some("CHAT_MESSAGE_NOT_FOUND")),

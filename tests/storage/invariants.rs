@@ -7,7 +7,18 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::support::database::TestDatabase;
 
 /// Each finds what must never be there.
-const CONTRADICTIONS: [(&str, &str); 6] = [
+const CONTRADICTIONS: [(&str, &str); 7] = [
+    (
+        "a ticket that is not held by its one placing without a release, or is held by another",
+        "select t.id from tickets t
+         left join holds placed
+            on placed.application_key = t.application_key and placed.ticket_id = t.id and placed.action = 'PLACED'
+            and not exists (
+                select from holds released
+                where released.application_key = t.application_key and released.ticket_id = t.id and released.placed_id = placed.id
+            )
+         where t.hold_id is distinct from placed.id",
+    ),
     (
         "a ticket whose count is not that of its messages, or whose numbers have a gap",
         "select t.id from tickets t
@@ -84,6 +95,8 @@ const ROWS: &str = "
         reason_detail, token_id, content_digest, content_salt
     )
     values (1, 1, 21, 12, 2, 'ada', 'CUSTOMER', now(), now(), 'DASHBOARD', '', 't', sha256(''), sha256(''));
+    insert into holds (application_key, ticket_id, id, action, placed_id, create_time, reason, token_id)
+    values (1, 1, 41, 'PLACED', null, now(), 'why', 't'), (1, 1, 42, 'RELEASED', 41, now(), 'why', 't');
     insert into requests (application_key, request_id, digest, create_time) values (1, gen_random_uuid(), sha256(''), now());
     insert into webhook_keys (key, application_key, secret, name, create_time) values ('k', 1, 's', '', now());
     insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');
@@ -139,6 +152,21 @@ const REFUSED: &[(&str, &str)] = &[
     ("update deletion_logs set reason = 'WHIM'", "deletion_logs_reason_check"),
     ("update deletion_logs set content_digest = 'short'", "deletion_logs_content_digest_check"),
     ("update deletion_logs set content_salt = 'short'", "deletion_logs_content_digest_check"),
+    ("update tickets set hold_id = 43 where id = 1", "tickets_hold_id_fkey"),
+    // Not by the hold of another ticket either.
+    ("update tickets set hold_id = 41 where id = 2", "tickets_hold_id_fkey"),
+    ("insert into holds select * from holds", "holds_pkey"),
+    (
+        "create temporary table released as select * from holds where id = 42; update released set id = 43;
+         insert into holds select * from released",
+        "holds_placed_id_key",
+    ),
+    ("update holds set placed_id = 43 where id = 42", "holds_placed_id_fkey"),
+    ("update holds set action = 'FORGOTTEN' where id = 41", "holds_action_check"),
+    ("update holds set action = 'RELEASED' where id = 41", "holds_placed_id_check"),
+    ("update holds set placed_id = null where id = 42", "holds_placed_id_check"),
+    ("update holds set reason = ''", "holds_reason_check"),
+    ("update holds set reason = repeat('x', 513)", "holds_reason_check"),
     ("insert into requests select * from requests", "requests_pkey"),
     ("update requests set digest = 'short'", "requests_digest_check"),
     ("insert into webhook_keys select * from webhook_keys", "webhook_keys_pkey"),

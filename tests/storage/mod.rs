@@ -1,6 +1,7 @@
 //! What the database is relied on for: order among calls that meet, whole effects under faults, few statements, and its own rules.
 
 mod faults;
+mod hold_races;
 mod ingest;
 mod invariants;
 mod list_milestones;

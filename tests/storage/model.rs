@@ -32,6 +32,8 @@ enum Call {
     BatchDelete(pb::BatchDeleteChatMessagesRequest),
     Close(pb::CloseTicketRequest),
     Reopen(pb::ReopenTicketRequest),
+    PlaceHold(pb::PlaceHoldRequest),
+    ReleaseHold(pb::ReleaseHoldRequest),
     Update(pb::UpdateTicketRequest),
     GetTicket(pb::GetTicketRequest),
     Log(pb::ListDeletionLogsRequest),
@@ -73,6 +75,12 @@ async fn make(actor: &mut Actor, call: Call) -> Answer {
         }
         Call::Reopen(request) => {
             answer(actor.tickets.reopen_ticket(request).await, |opened| Answer::Ticket(opened.ticket.unwrap_or_default()))
+        }
+        Call::PlaceHold(request) => {
+            answer(actor.tickets.place_hold(request).await, |held| Answer::Ticket(held.ticket.unwrap_or_default()))
+        }
+        Call::ReleaseHold(request) => {
+            answer(actor.tickets.release_hold(request).await, |released| Answer::Ticket(released.ticket.unwrap_or_default()))
         }
         Call::Update(request) => {
             answer(actor.tickets.update_ticket(request).await, |updated| Answer::Ticket(updated.ticket.unwrap_or_default()))

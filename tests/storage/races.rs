@@ -12,7 +12,7 @@ use crate::support::world::default_settings;
 use crate::support::{Actor, World, pb};
 
 /// The isolation levels that a database may be set to.
-const ISOLATION_LEVELS: [&str; 2] = ["read committed", "serializable"];
+pub const ISOLATION_LEVELS: [&str; 2] = ["read committed", "serializable"];
 /// More calls than these never meet in a test.
 const CONNECTIONS: u32 = 70;
 
@@ -20,14 +20,14 @@ const CONNECTIONS: u32 = 70;
 /// deleted in the end.
 type Overlap = (&'static [&'static [usize]], &'static [&'static str], &'static [i64]);
 
-async fn world_at(isolation: &str) -> World {
+pub async fn world_at(isolation: &str) -> World {
     let database = TestDatabase::create().await;
     database.set("default_transaction_isolation", isolation).await;
     let pool = database.pool(CONNECTIONS);
     World::with_pool(database, pool, default_settings()).await
 }
 
-fn delete(actor: &Actor, ticket_id: i64, id: i64) -> Call {
+pub fn delete(actor: &Actor, ticket_id: i64, id: i64) -> Call {
     let mut actor = actor.clone();
     async move { outcome(actor.delete(ticket_id, id).await) }.boxed()
 }
@@ -37,7 +37,7 @@ async fn batch_delete(actor: &mut Actor, ticket_id: i64, ids: Vec<i64>) -> Resul
     actor.messages.batch_delete_chat_messages(request).await.map(|_| ())
 }
 
-fn delete_all(actor: &Actor, ticket_id: i64, ids: Vec<i64>) -> Call {
+pub fn delete_all(actor: &Actor, ticket_id: i64, ids: Vec<i64>) -> Call {
     let mut actor = actor.clone();
     async move { outcome(batch_delete(&mut actor, ticket_id, ids).await) }.boxed()
 }
@@ -88,7 +88,7 @@ async fn deleted(actor: &mut Actor, ticket_id: i64) -> Vec<i64> {
     tombstones
 }
 
-fn count(answers: &[String], wanted: &str) -> usize {
+pub fn count(answers: &[String], wanted: &str) -> usize {
     answers.iter().filter(|answer| *answer == wanted).count()
 }
 

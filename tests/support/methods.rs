@@ -53,7 +53,7 @@ impl Rows {
 
 /// The table. Each request may be sent once, in this order.
 pub fn every_method(rows: &Rows) -> Vec<Method> {
-    [tickets(rows), messages(rows), deletions(rows), logs(rows), ingest(rows)].into_iter().flatten().collect()
+    [tickets(rows), holds(rows), messages(rows), deletions(rows), logs(rows), ingest(rows)].into_iter().flatten().collect()
 }
 
 fn row(name: &'static str, scope: Scope, request: &impl Message, elsewhere: Elsewhere) -> Method {
@@ -78,6 +78,17 @@ fn tickets(rows: &Rows) -> Vec<Method> {
         row("TicketService/UpdateTicket", write, &pb::UpdateTicketRequest { ticket: Some(changed), ..Default::default() }, missing),
         row("TicketService/CloseTicket", write, &pb::CloseTicketRequest { id: rows.open.id, ..Default::default() }, missing),
         row("TicketService/ReopenTicket", write, &pb::ReopenTicketRequest { id: rows.resting.id, ..Default::default() }, missing),
+    ]
+}
+
+fn holds(rows: &Rows) -> Vec<Method> {
+    let (id, reason) = (rows.open.id, "litigation".to_owned());
+    let place = pb::PlaceHoldRequest { id, reason: reason.clone(), ..Default::default() };
+    let release = pb::ReleaseHoldRequest { id, reason, ..Default::default() };
+    let missing = Elsewhere::Refused("TICKET_NOT_FOUND");
+    vec![
+        row("TicketService/PlaceHold", Scope::HoldsWrite, &place, missing),
+        row("TicketService/ReleaseHold", Scope::HoldsWrite, &release, missing),
     ]
 }
 

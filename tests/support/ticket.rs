@@ -18,6 +18,16 @@ impl Actor {
         answer.into_inner().ticket.expect("it is answered")
     }
 
+    pub async fn place_hold(&mut self, id: i64) -> pb::Ticket {
+        let request = pb::PlaceHoldRequest { id, reason: "litigation".to_owned(), ..Default::default() };
+        self.tickets.place_hold(request).await.expect("the hold is placed").into_inner().ticket.expect("it is answered")
+    }
+
+    pub async fn release_hold(&mut self, id: i64) -> pb::Ticket {
+        let request = pb::ReleaseHoldRequest { id, reason: "settled".to_owned(), ..Default::default() };
+        self.tickets.release_hold(request).await.expect("the hold is released").into_inner().ticket.expect("it is answered")
+    }
+
     /// Changes the fields that `paths` name; no paths are those with a value.
     pub async fn update(&mut self, ticket: pb::Ticket, paths: &[&str]) -> Result<pb::Ticket, Status> {
         let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();

@@ -13,7 +13,8 @@ use crate::error::Error;
 use crate::storage::from_sqlx;
 use crate::storage::ticket::Row;
 
-/// Lists all tickets ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is.
+/// Lists all tickets ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is. Only for
+/// tickets that are held are the holds looked into at all.
 ///
 /// # Errors
 /// When the database is away.
@@ -29,7 +30,8 @@ pub async fn all(
         select t.id, t.version, t.message_count, t.status, t.priority, t.channel_type, t.channel_url, t.channel_name, t.customer_id,
             t.customer_sendbird_id, t.customer_display_name, t.agent as "agent: Json<Agent>", t.agent_group as "agent_group: Json<Group>",
             t.info, t.custom_fields as "custom_fields: Json<Vec<CustomField>>", t.related_channels, t.create_time, t.issue_time,
-            t.close_time, t.close_status, t.close_comment, m.message as "last_message?"
+            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", h.create_time as "hold_time?",
+            h.reason as "hold_reason?", h.requested_by as "hold_requested_by?: Json<Agent>", h.token_id as "hold_token_id?"
         from (
             select *
             from tickets
@@ -43,6 +45,12 @@ pub async fn all(
             where application_key = $1 and ticket_id = t.id and message_id = t.message_count
             limit 1
         ) m on true
+        left join lateral (
+            select create_time, reason, requested_by, token_id
+            from holds
+            where t.hold_id is not null and application_key = $1 and ticket_id = t.id and id = t.hold_id
+            limit 1
+        ) h on true
         order by t.id
         "#,
         application.0,
@@ -73,10 +81,12 @@ pub async fn chosen(
         select t.id, t.version, t.message_count, t.status, t.priority, t.channel_type, t.channel_url, t.channel_name, t.customer_id,
             t.customer_sendbird_id, t.customer_display_name, t.agent as "agent: Json<Agent>", t.agent_group as "agent_group: Json<Group>",
             t.info, t.custom_fields as "custom_fields: Json<Vec<CustomField>>", t.related_channels, t.create_time, t.issue_time,
-            t.close_time, t.close_status, t.close_comment, m.message as "last_message?"
+            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", h.create_time as "hold_time?",
+            h.reason as "hold_reason?", h.requested_by as "hold_requested_by?: Json<Agent>", h.token_id as "hold_token_id?"
         from tickets t
         left join chat_messages m
             on m.application_key = t.application_key and m.ticket_id = t.id and m.message_id = t.message_count
+        left join holds h on h.application_key = t.application_key and h.ticket_id = t.id and h.id = t.hold_id
         where t.application_key = $1
             and t.id > $2
             and ($3::text is null or t.status = $3)

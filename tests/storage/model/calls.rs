@@ -65,7 +65,17 @@ pub fn random(random: &mut StdRng, tenant: &Tenant, foreign: i64) -> Call {
             let ticket = pb::Ticket { id: ticket_id, status: random.random_range(1..8), ..Default::default() };
             Call::Update(pb::UpdateTicketRequest { ticket: Some(ticket), ..Default::default() })
         }
-        88..93 => Call::GetTicket(pb::GetTicketRequest { id: ticket_id }),
+        88 => {
+            let reason = format!("reason {}", random.random_range(0..9));
+            let requested_by = random.random_ratio(1, 4).then(|| agent(random));
+            Call::PlaceHold(pb::PlaceHoldRequest { id: ticket_id, reason, requested_by, request_id: String::new() })
+        }
+        // Soon, so that most tickets are under no hold most of the time.
+        89..93 => {
+            let reason = "settled".to_owned();
+            Call::ReleaseHold(pb::ReleaseHoldRequest { id: ticket_id, reason, ..Default::default() })
+        }
+        93..96 => Call::GetTicket(pb::GetTicketRequest { id: ticket_id }),
         _ => Call::Log(log(random, tenant, ticket_id)),
     }
 }

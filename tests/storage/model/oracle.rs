@@ -115,6 +115,8 @@ impl Tenant {
             Call::BatchDelete(request) => self.delete(request, got),
             Call::Close(request) => self.close(request, got),
             Call::Reopen(request) => self.reopen(request.id, got),
+            Call::PlaceHold(request) => self.place_hold(request, got),
+            Call::ReleaseHold(request) => self.release_hold(request.id, got),
             Call::Update(request) => self.update(request.ticket.as_ref().expect("every update has it"), got),
             Call::GetTicket(request) => self.show(request.id, got),
             Call::Log(request) => self.list_log(request, got),
@@ -224,6 +226,9 @@ impl Tenant {
         if ticket.shown.status() != pb::TicketStatus::Closed {
             let status = name(ticket.shown.status());
             return Err(refused("TICKET_NOT_CLOSED", "deskp400600", &[("ticket_id", ticket_id.to_string()), ("status", status)]));
+        }
+        if ticket.shown.hold.is_some() {
+            return Err(refused("LEGAL_HOLD", "deskp400601", &of_message));
         }
         let cause = match (message.user_type(), ticket.social) {
             (pb::UserType::Event, _) => "EVENT_MESSAGE",

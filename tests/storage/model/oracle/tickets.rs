@@ -44,6 +44,30 @@ impl Tenant {
         self.show(id, got)
     }
 
+    pub(super) fn place_hold(&mut self, request: &pb::PlaceHoldRequest, got: &Answer) -> Result<Answer, Refused> {
+        let at = self.at(request.id)?;
+        if self.tickets[at].shown.hold.is_some() {
+            return Err(refused("TICKET_ALREADY_HELD", "deskp400602", &[("ticket_id", request.id.to_string())]));
+        }
+        let Answer::Ticket(held) = got else { return Ok(Answer::Ticket(pb::Ticket::default())) };
+        let place_time = held.hold.as_ref().and_then(|hold| hold.place_time).and_then(|time| self.told(time));
+        let (reason, requested_by) = (request.reason.clone(), request.requested_by.clone());
+        let shown = &mut self.tickets[at].shown;
+        shown.hold = Some(pb::Hold { reason, place_time, requested_by, token_id: self.token_id.clone() });
+        shown.etag.clear();
+        self.show(request.id, got)
+    }
+
+    pub(super) fn release_hold(&mut self, id: i64, got: &Answer) -> Result<Answer, Refused> {
+        let at = self.at(id)?;
+        let shown = &mut self.tickets[at].shown;
+        if shown.hold.take().is_none() {
+            return Err(refused("TICKET_NOT_HELD", "deskp400602", &[("ticket_id", id.to_string())]));
+        }
+        shown.etag.clear();
+        self.show(id, got)
+    }
+
     pub(super) fn update(&mut self, ticket: &pb::Ticket, got: &Answer) -> Result<Answer, Refused> {
         use pb::TicketStatus::{Active, Closed, Idle, Initialized, Pending, Proactive, WorkInProgress};
         let at = self.at(ticket.id)?;
