@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 /// Which database the service works on.
@@ -46,6 +47,9 @@ pub struct ServerSettings {
     /// Seconds by which the time of a signed webhook may differ from now, 300 to 86400: senders repeat for 5 minutes
     #[arg(long, env = "DESKLEDGER_WEBHOOK_WINDOW_SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(300..=86_400))]
     pub webhook_window_seconds: u64,
+    /// Refuse deletions that do not say why with a reason from the list; those by ingest, which cannot, are taken in all the same
+    #[arg(long, env = "DESKLEDGER_REQUIRE_DELETION_REASON", value_parser = BoolishValueParser::new())]
+    pub require_deletion_reason: bool,
     /// Origins whose browser pages may call the service, separated by commas, such as <https://desk.example.com>. Default: none
     #[arg(long, env = "DESKLEDGER_CORS_ORIGINS", value_delimiter = ',')]
     pub cors_origins: Vec<String>,

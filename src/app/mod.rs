@@ -37,6 +37,7 @@ pub use crate::app::rejected_event::RejectedEvent;
 pub use crate::app::token::{IssuedToken, NewToken};
 use crate::app::work::AllLanes;
 use crate::domain::clock::Clock;
+use crate::domain::deletion::ReasonRule;
 use crate::error::Error;
 use crate::storage::{self, from_sqlx};
 
@@ -50,6 +51,7 @@ pub struct App {
     /// The hot calls do not use the pool.
     lanes: AllLanes,
     pages: PageCache,
+    reason_rule: ReasonRule,
 }
 
 /// How the use cases are set up.
@@ -61,6 +63,8 @@ pub struct AppSettings {
     pub page_cache_bytes: u64,
     /// Connections beside the pool, on which calls share statements; at least 4.
     pub lane_connections: u16,
+    /// Whether a deletion must say why.
+    pub reason_rule: ReasonRule,
 }
 
 /// How many request ids the retention loop removes in one statement.
@@ -77,7 +81,7 @@ impl App {
         let lanes = AllLanes::start(&options, settings.lane_connections, pool.options().get_acquire_timeout());
         let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
         let (tokens, pages) = (token::cache(settings.token_cache_ttl), PageCache::new(settings.page_cache_bytes));
-        Self { pool, clock, probe, tokens, lanes, pages }
+        Self { pool, clock, probe, tokens, lanes, pages, reason_rule: settings.reason_rule }
     }
 
     /// Whether calls can be served: the database is reachable and has every migration of this build.
@@ -108,6 +112,12 @@ impl App {
     #[must_use]
     pub fn milliseconds(&self) -> i64 {
         self.now().timestamp_millis()
+    }
+
+    /// Whether a deletion must say why.
+    #[must_use]
+    pub fn reason_rule(&self) -> ReasonRule {
+        self.reason_rule
     }
 
     fn now(&self) -> DateTime<Utc> {

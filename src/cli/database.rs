@@ -10,8 +10,9 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::app::{App, AppSettings};
-use crate::config::{DatabaseSettings, default_data_dir};
+use crate::config::{DatabaseSettings, ServerSettings, default_data_dir};
 use crate::domain::clock::SystemClock;
+use crate::domain::deletion::ReasonRule;
 use crate::embedded_postgres::{Durability, EmbeddedPostgres, Error, Settings};
 use crate::storage::migration;
 
@@ -73,20 +74,38 @@ impl Database {
         Ok(database)
     }
 
-    /// Makes the use cases over this database, with tokens remembered for as long, and as many bytes of pages, as given.
-    pub(super) fn app(&self, token_cache_ttl: Duration, page_cache_bytes: u64) -> Arc<App> {
-        let (pooled, lane_connections) = self.settings.connections();
+    /// Makes the use cases of a service over this database.
+    pub(super) fn app(&self, server: &ServerSettings) -> Arc<App> {
+        self.app_with(AppSettings {
+            token_cache_ttl: server.token_cache_ttl(),
+            page_cache_bytes: server.page_cache_bytes(),
+            lane_connections: self.settings.connections().1,
+            reason_rule: if server.require_deletion_reason { ReasonRule::Required } else { ReasonRule::Optional },
+        })
+    }
+
+    /// Makes the use cases for a command that ends: it remembers no tokens and no pages.
+    pub(super) fn app_of_command(&self) -> Arc<App> {
+        self.app_with(AppSettings {
+            token_cache_ttl: Duration::ZERO,
+            page_cache_bytes: 0,
+            lane_connections: self.settings.connections().1,
+            reason_rule: ReasonRule::Optional,
+        })
+    }
+
+    fn app_with(&self, settings: AppSettings) -> Arc<App> {
+        let (pooled, _) = self.settings.connections();
         let pool = PgPoolOptions::new()
             .max_connections(pooled.into())
             .acquire_timeout(self.settings.wait())
             .connect_lazy_with(self.options.clone());
-        let settings = AppSettings { token_cache_ttl, page_cache_bytes, lane_connections };
         Arc::new(App::new(pool, Arc::new(SystemClock), settings))
     }
 
-    /// Makes the use cases for a command that works on the database and ends: it needs all migrations, and remembers no tokens.
+    /// The same for a command that needs all migrations.
     pub(super) async fn current_app(&self) -> anyhow::Result<Arc<App>> {
-        let app = self.app(Duration::ZERO, 0);
+        let app = self.app_of_command();
         ensure!(app.is_ready().await?, "the database lacks migrations of this build: run `deskledger migrate`");
         Ok(app)
     }

@@ -31,7 +31,7 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     if arguments.migrate {
         database.migrate().await?;
     }
-    let app = database.app(arguments.server.token_cache_ttl(), arguments.server.page_cache_bytes());
+    let app = database.app(&arguments.server);
     serve(listener, database, app, &arguments.server, shutdown).await
 }
 

@@ -1,7 +1,5 @@
 //! `deskledger webhook-key`
 
-use std::time::Duration;
-
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
@@ -40,7 +38,7 @@ pub(super) enum Command {
 
 pub(super) async fn run(database: DatabaseSettings, command: Command) -> anyhow::Result<()> {
     let database = Database::open(database, Running::Join).await?;
-    let app = database.app(Duration::ZERO, 0);
+    let app = database.app_of_command();
     match command {
         Command::Add { application, key, secret, name } => {
             // Not by clap, which would tell the value.

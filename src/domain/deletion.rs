@@ -91,6 +91,15 @@ impl DeletionReason {
     }
 }
 
+/// Whether a deletion must say why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasonRule {
+    /// It may.
+    Optional,
+    /// It must, with a reason from the list.
+    Required,
+}
+
 /// Who asks for a deletion, from where and why. What the request leaves open, the caller's token says.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Grounds {
@@ -106,7 +115,11 @@ pub struct Grounds {
 
 impl Grounds {
     /// Takes the grounds as a caller gives them.
-    pub fn parse(grounds: Self, violations: &mut Violations) -> Option<Self> {
+    pub fn parse(grounds: Self, rule: ReasonRule, violations: &mut Violations) -> Option<Self> {
+        // One that could not be read is told already.
+        if rule == ReasonRule::Required && grounds.reason.is_none() && !violations.has("reason") {
+            violations.add("reason", Rule::Required);
+        }
         let requested_by = match grounds.requested_by {
             None => Some(None),
             Some(agent) => Agent::parse("requested_by", agent, violations).map(Some),

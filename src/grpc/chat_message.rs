@@ -107,7 +107,8 @@ impl ChatMessageService for Door {
         let (caller, request) = authorize(request, Scope::MessagesDelete)?;
         let mut violations = Violations::default();
         let (ticket_id, id) = violations_of_ids(request.ticket_id, request.id, &mut violations);
-        let grounds = grounds(request.requested_from, request.requested_by, request.reason, request.reason_detail, &mut violations);
+        let draft = grounds(request.requested_from, request.requested_by, request.reason, request.reason_detail, &mut violations);
+        let grounds = Grounds::parse(draft, self.app.reason_rule(), &mut violations);
         let request_id = parse::request_id(&request.request_id, &mut violations);
         let (((ticket_id, id), grounds), request_id) = violations.finish(ticket_id.zip(id).zip(grounds).zip(request_id))?;
         let deleted = self.app.delete_chat_message(&caller, ticket_id, id, grounds, request_id).await?;
@@ -122,7 +123,8 @@ impl ChatMessageService for Door {
         let mut violations = Violations::default();
         let ticket_id = violations.check(parse::ticket_id("ticket_id", request.ticket_id));
         let ids = parse_batch("ids", &request.ids, &mut violations)?;
-        let grounds = grounds(request.requested_from, request.requested_by, request.reason, request.reason_detail, &mut violations);
+        let draft = grounds(request.requested_from, request.requested_by, request.reason, request.reason_detail, &mut violations);
+        let grounds = Grounds::parse(draft, self.app.reason_rule(), &mut violations);
         let request_id = parse::request_id(&request.request_id, &mut violations);
         if request.validate_only && !request.request_id.is_empty() {
             violations.add("request_id", Rule::Excludes { other: "validate_only" });
@@ -200,13 +202,12 @@ fn grounds(
     reason: i32,
     reason_detail: String,
     violations: &mut Violations,
-) -> Option<Grounds> {
+) -> Grounds {
     let requested_from = violations.check(enumeration("requested_from", requested_from));
     let reason = violations.check(enumeration("reason", reason));
     // What cannot be read is told and left out, so that the other fields are looked at too.
     let (requested_from, reason) = (requested_from.flatten(), reason.flatten());
-    let grounds = Grounds { requested_from, requested_by: requested_by.map(Into::into), reason, reason_detail };
-    Grounds::parse(grounds, violations)
+    Grounds { requested_from, requested_by: requested_by.map(Into::into), reason, reason_detail }
 }
 
 pub(super) fn render(message: ChatMessage) -> proto::ChatMessage {

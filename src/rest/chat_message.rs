@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::app::{Encoding, Listed};
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage, MAX_PAGE_SIZE};
-use crate::domain::deletion::{DeletionReason, Grounds, RequestedFrom};
+use crate::domain::deletion::{DeletionReason, Grounds, ReasonRule, RequestedFrom};
 use crate::domain::ids::{ChatMessageId, TicketId};
 use crate::domain::ticket::ChannelType;
 use crate::domain::violation::{FieldViolation, Rule, Violations};
@@ -83,7 +83,7 @@ pub(super) async fn delete(State(door): State<Door>, call: Call) -> Result<Respo
     let mut violations = Violations::default();
     let ticket_id = violations.check(ticket_id(&call, &body)).map(TicketId);
     let id = violations.check(call.path_integer("chatmessage_id")).map(ChatMessageId);
-    let grounds = grounds(&body, &mut violations);
+    let grounds = grounds(&body, door.app.reason_rule(), &mut violations);
     let request_id = request_id(&body, &mut violations);
     let (((ticket_id, id), grounds), request_id) = violations.finish(ticket_id.zip(id).zip(grounds).zip(request_id))?;
     let deleted = door.app.delete_chat_message(caller, ticket_id, id, grounds, request_id).await?;
@@ -106,7 +106,7 @@ fn ticket_id(call: &Call, body: &Object) -> Result<i64, FieldViolation> {
     id.ok_or_else(|| FieldViolation::new("ticket_id", Rule::Required))
 }
 
-fn grounds(body: &Object, violations: &mut Violations) -> Option<Grounds> {
+fn grounds(body: &Object, rule: ReasonRule, violations: &mut Violations) -> Option<Grounds> {
     const REASONS: &str = "PRIVACY_REQUEST, SENSITIVE_DATA, ABUSE, SPAM, SENT_BY_MISTAKE, LEGAL_ORDER, RETENTION_ENDED, OTHER";
     let requested_from = violations.check(body.text("requestedFrom"));
     let requested_from = requested_from.and_then(|name| {
@@ -128,7 +128,7 @@ fn grounds(body: &Object, violations: &mut Violations) -> Option<Grounds> {
         reason: reason?,
         reason_detail: reason_detail?.unwrap_or_default(),
     };
-    Grounds::parse(grounds, violations)
+    Grounds::parse(grounds, rule, violations)
 }
 
 /// The tag of a page: the same while the ticket's version, the page and the URLs in it are.

@@ -7,6 +7,7 @@ mod chat_messages;
 mod coverage;
 mod deletion;
 mod deletion_log;
+mod deletion_reasons;
 mod erasure;
 pub mod errors;
 mod grpc_web;

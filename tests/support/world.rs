@@ -7,7 +7,7 @@ use clap::Parser;
 use deskledger::app::{App, AppSettings, NewToken};
 use deskledger::config::ServerSettings;
 use deskledger::domain::caller::Scope;
-use deskledger::domain::deletion::RequestedFrom;
+use deskledger::domain::deletion::{ReasonRule, RequestedFrom};
 use deskledger::server;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -52,6 +52,7 @@ pub fn app_settings(settings: &ServerSettings) -> AppSettings {
         token_cache_ttl: settings.token_cache_ttl(),
         page_cache_bytes: settings.page_cache_bytes(),
         lane_connections: LANE_CONNECTIONS,
+        reason_rule: if settings.require_deletion_reason { ReasonRule::Required } else { ReasonRule::Optional },
     }
 }
 
