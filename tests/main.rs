@@ -1,10 +1,11 @@
 //! All tests in one binary, so that they are linked once and run in parallel. `support` holds the actors, `spec` the promises made to
 //! callers, `storage` the promises of the database, `commands` the program as a process,
-//! `embedded` the private server.
+//! `embedded` the private server, `proof` what the deletion log can prove.
 
 mod support;
 
 mod commands;
 mod embedded;
+mod proof;
 mod spec;
 mod storage;

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod json;
 pub mod list_milestone;
 pub mod page;
+pub mod proof;
 pub mod random;
 pub mod request;
 pub mod text;

@@ -1,0 +1,84 @@
+//! What the deletion log can prove, without a database: trees, proofs and receipts, compared with implementations that are not ours.
+
+mod tampering;
+mod trees;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use deskledger::domain::chat_message::UserType;
+use deskledger::domain::deletion::{DeletionReason, RequestedFrom};
+use deskledger::domain::deletion_log::DeletionLog;
+use deskledger::domain::ids::{ChatMessageId, DeletionLogId, MessageId, TicketId};
+use deskledger::domain::proof::checkpoint;
+use deskledger::domain::proof::entry::Opening;
+use deskledger::domain::proof::key::{LogKey, VerifierKey};
+use deskledger::domain::proof::receipt::Receipt;
+use deskledger::domain::proof::record::Record;
+use deskledger::domain::proof::tree::{Head, Tiles};
+
+/// A log in memory, with its key.
+struct Log {
+    key: LogKey,
+    openings: Vec<Opening>,
+    tiles: Tiles,
+    /// The heads that were signed: signing takes long in a debug build.
+    checkpoints: RefCell<BTreeMap<u64, String>>,
+}
+
+impl Log {
+    /// A log of this many deletions, in tickets of ten messages each.
+    fn of(size: i64) -> Self {
+        let mut openings: Vec<Opening> = Vec::new();
+        for at in 0..size {
+            let previous = if at % 10 == 0 { None } else { openings.last().map(Opening::entry) };
+            openings.push(Opening::of(Record::of_deletion("acme", &deletion(at), previous.as_ref())));
+        }
+        let leaves: Vec<_> = openings.iter().map(|opening| opening.entry().leaf_hash()).collect();
+        let mut tiles = Tiles::default();
+        tiles.append(0, &leaves).expect("an empty tree needs no tiles");
+        Self { key: LogKey::generate("desk.example.com/log").expect("an origin"), openings, tiles, checkpoints: RefCell::default() }
+    }
+
+    fn verifier_key(&self) -> VerifierKey {
+        VerifierKey::parse(&self.key.verifier_key("acme")).expect("a verifier key")
+    }
+
+    fn head(&self, size: u64) -> Head {
+        Head { size, root: self.tiles.root(size).expect("all tiles are there") }
+    }
+
+    fn checkpoint(&self, size: u64) -> String {
+        let sign = || checkpoint::sign(&self.key, "acme", self.head(size)).expect("a checkpoint");
+        self.checkpoints.borrow_mut().entry(size).or_insert_with(sign).clone()
+    }
+
+    fn receipt(&self, size: u64, index: u64) -> Receipt {
+        Receipt {
+            opening: self.openings[usize::try_from(index).expect("a place")].clone(),
+            index,
+            proof: self.tiles.inclusion(size, index).expect("all tiles are there"),
+            checkpoint: self.checkpoint(size),
+        }
+    }
+}
+
+fn deletion(at: i64) -> DeletionLog {
+    let time = "2026-11-21T08:00:00.000001Z".parse().expect("a time");
+    DeletionLog {
+        id: DeletionLogId(at + 1),
+        ticket_id: TicketId(at / 10 + 1),
+        chat_message_id: ChatMessageId(at + 1000),
+        message_id: MessageId(at % 10 + 1),
+        user_sendbird_id: format!("käufer {at}"),
+        user_type: UserType::Customer,
+        create_time: time,
+        delete_time: time,
+        requested_from: RequestedFrom::PlatformApi,
+        requested_by: None,
+        reason: Some(DeletionReason::PrivacyRequest),
+        reason_detail: "the \"customer\" asked\nfor it \u{1f5d1}".to_owned(),
+        token_id: "t0".to_owned(),
+        content_digest: vec![u8::try_from(at % 256).expect("a byte"); 32],
+    }
+}
