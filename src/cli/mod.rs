@@ -7,6 +7,7 @@ mod dev_db;
 mod healthcheck;
 mod import;
 mod import_line;
+mod log;
 mod migrate;
 mod serve;
 mod token;
@@ -51,6 +52,9 @@ enum Command {
     WebhookKey(webhook_key::Command),
     /// Take in tickets and messages from a file of JSON lines; harmless to run again
     Import(import::Arguments),
+    /// Keep the key of the provable deletion log, and check its receipts
+    #[command(subcommand)]
+    Log(log::Command),
     /// Ask a running service whether it is ready: exit code 0 if so, for containers
     Healthcheck(healthcheck::Arguments),
     /// Own the database server that test processes share
@@ -73,6 +77,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(command) => block_on(token::run(database, command)),
         Command::WebhookKey(command) => block_on(webhook_key::run(database, command)),
         Command::Import(arguments) => block_on(import::run(database, arguments)),
+        Command::Log(command) => log::run(command),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
         Command::DevDb(arguments) => dev_db::run(arguments, database.postgres_bin),
     }

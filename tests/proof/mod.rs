@@ -2,6 +2,7 @@
 
 mod tampering;
 mod trees;
+mod vectors;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,0 +1,75 @@
+"""Verifies a log in files with the library pymerkle and Python's own json: trees, inclusion proofs, and that records are written in the one
+canonical way. The one argument is the directory; docs/PROOF.md describes the files."""
+
+import base64
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from pymerkle import InmemoryTree, verify_consistency, verify_inclusion
+from pymerkle.proof import InclusionProof, InvalidProof
+
+directory = Path(sys.argv[1])
+
+
+def head(name):
+    _, size, root, *_ = (directory / name).read_text().split("\n")
+    return int(size), base64.b64decode(root)
+
+
+def entries(size):
+    for first in range(0, size, 256):
+        width = min(256, size - first)
+        name = f"{first // 256:03}" + (f".p/{width}" if width < 256 else "")
+        bundle = (directory / "tile/entries" / name).read_bytes()
+        for at in range(0, len(bundle), 34):
+            assert bundle[at : at + 2] == b"\0\x20", "an entry has 32 bytes"
+            yield bundle[at + 2 : at + 34]
+
+
+def receipt(path):
+    before, _ = path.read_text().split("\n\n", 1)
+    first, extra, index, *hashes = before.split("\n")
+    assert first == "c2sp.org/tlog-proof@v1"
+    opening = base64.b64decode(extra.removeprefix("extra "))
+    return opening, int(index.removeprefix("index ")), [base64.b64decode(line) for line in hashes]
+
+
+size, root = head("checkpoint")
+old_size, old_root = head("old-checkpoint")
+log = list(entries(size))
+tree = InmemoryTree(algorithm="sha256")
+for entry in log:
+    tree.append_entry(entry)
+assert tree.get_root(size) == root, "the entries make the signed root"
+assert tree.get_root(old_size) == old_root, "the first entries make the older signed root"
+verify_consistency(old_root, root, tree.prove_consistency(old_size, size))
+print(f"ok: {size} entries make the signed root, the first {old_size} the older one")
+
+receipts = sorted(directory.glob("receipts/*.tlog-proof"))
+assert receipts, "there are receipts"
+linked = 0
+for path in receipts:
+    opening, index, hashes = receipt(path)
+    salt, written = opening[:32], opening[32:]
+    record = json.loads(written)
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert canonical == written, f"{path}: the record is written in the canonical way"
+    entry = hashlib.sha256(salt + canonical).digest()
+    assert entry == log[index], f"{path}: salt and record make the entry of the log"
+    if record["previous"] is not None:
+        assert bytes.fromhex(record["previous"]) in log[:index], f"{path}: the deletion before is in the log"
+        linked += 1
+
+    shape = tree.prove_inclusion(index + 1, size)
+    leaf = hashlib.sha256(b"\0" + entry).digest()
+    proof = InclusionProof("sha256", True, size, index + 1, shape.rule, [leaf, *hashes])
+    verify_inclusion(leaf, root, proof, index=index + 1, size=size, algorithm="sha256")
+    hashes[0] = bytes([hashes[0][0] ^ 1]) + hashes[0][1:]
+    try:
+        verify_inclusion(leaf, root, InclusionProof("sha256", True, size, index + 1, shape.rule, [leaf, *hashes]))
+    except InvalidProof:
+        continue
+    sys.exit(f"{path}: a changed proof is accepted")
+print(f"ok: {len(receipts)} receipts prove their records, {linked} of them name the deletion before in their ticket")
