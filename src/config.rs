@@ -68,6 +68,12 @@ pub struct ServerSettings {
     /// Mebibytes of pages of messages kept in memory, 0 to 65536. A page is answered only while its ticket is unchanged; 0 keeps none
     #[arg(long, env = "DESKLEDGER_PAGE_CACHE_MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(0..=65_536))]
     pub page_cache_mib: u64,
+    /// File of the key that signs the deletion log (docs/PROOF.md). Default: none, for a private server log.key in its directory
+    #[arg(long, env = "DESKLEDGER_LOG_KEY_FILE")]
+    pub log_key_file: Option<PathBuf>,
+    /// File of the last heads that the key has signed, kept apart from the database. Default: the key's file with .state at its end
+    #[arg(long, env = "DESKLEDGER_LOG_STATE_FILE")]
+    pub log_state_file: Option<PathBuf>,
     /// Days for which the id of a request is remembered, 1 to 365
     #[arg(long, env = "DESKLEDGER_REQUEST_ID_RETENTION_DAYS", default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=365))]
     pub request_id_retention_days: i64,

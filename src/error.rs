@@ -8,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::domain::caller::Scope;
 use crate::domain::deletion::NotDeletable;
 use crate::domain::ids::{ChatMessageId, DeletionLogId, RequestId, TicketId};
+use crate::domain::proof::ProofError;
 use crate::domain::ticket::TicketStatus;
 use crate::domain::violation::FieldViolation;
 
@@ -66,6 +67,12 @@ pub enum Error {
     DatabaseUnavailable(#[source] Source),
     /// The caller's deadline or the service's time limit passed.
     DeadlineExceeded,
+    /// The deletion's entry is not in a signed tree yet.
+    ReceiptNotReady { ticket_id: TicketId, id: DeletionLogId },
+    /// The application's log has not been signed yet.
+    LogNotSigned,
+    /// The log's trees contradict their checkpoints, or its rows their trees; the source is for the log only.
+    LogCorrupt(#[source] Source),
     /// Something unexpected; the source is for the log only.
     Internal(#[source] Source),
 }
@@ -88,6 +95,7 @@ pub enum Kind {
     Aborted,
     Unavailable,
     DeadlineExceeded,
+    DataLoss,
     Internal,
 }
 
@@ -121,6 +129,12 @@ impl Error {
             Self::WriteConflict => Self::WriteConflict,
             _ => Self::internal(error.clone()),
         }
+    }
+
+    /// Wraps a proof that fails though it must not.
+    #[must_use]
+    pub fn log_corrupt(source: ProofError) -> Self {
+        Self::LogCorrupt(Box::new(source))
     }
 
     /// The table of all errors.
@@ -228,6 +242,16 @@ impl Error {
                 unexpected(Kind::Unavailable, "DATABASE_UNAVAILABLE", "The database is away. Repeat the call.")
             }
             Self::DeadlineExceeded => unexpected(Kind::DeadlineExceeded, "DEADLINE_EXCEEDED", "The call took too long."),
+            Self::ReceiptNotReady { ticket_id, id } => {
+                let message = "The deletion is not in a signed tree yet. Repeat the call.".to_owned();
+                let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
+                row(FailedPrecondition, "RECEIPT_NOT_READY", "deskp400602", message, metadata)
+            }
+            Self::LogNotSigned => {
+                let message = "The log has no signed tree yet.".to_owned();
+                row(FailedPrecondition, "LOG_NOT_SIGNED", "deskp400602", message, vec![])
+            }
+            Self::LogCorrupt(_) => unexpected(Kind::DataLoss, "LOG_CORRUPT", "The deletion log is damaged."),
             Self::Internal(_) => unexpected(Kind::Internal, "INTERNAL", "An internal error has occurred."),
         }
     }
@@ -238,6 +262,7 @@ impl Error {
         match self {
             Self::WriteConflict => Some(Duration::from_millis(50)),
             Self::DatabaseUnavailable(_) => Some(Duration::from_secs(1)),
+            Self::ReceiptNotReady { .. } => Some(Duration::from_millis(250)),
             Self::InvalidFields(_)
             | Self::PageTokenInvalid { .. }
             | Self::RequestIdReused { .. }
@@ -261,6 +286,8 @@ impl Error {
             | Self::TicketNotHeld { .. }
             | Self::EtagMismatch { .. }
             | Self::DeadlineExceeded
+            | Self::LogNotSigned
+            | Self::LogCorrupt(_)
             | Self::Internal(_) => None,
         }
     }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
-use crate::app::App;
+use crate::app::{App, LogSigner};
 use crate::background;
 use crate::config::ServerSettings;
 use crate::error::Error;
@@ -38,24 +38,29 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` is cancelled: then is no longer ready, accepts no more, lets the calls in flight end within the drain time, and
-/// drops what is left.
+/// drops what is left. A signer signs the log.
 ///
 /// # Errors
 /// When the listener cannot be asked for its address.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
+    signer: Option<LogSigner>,
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
+    let drained = CancellationToken::new();
     let health = tonic_health::server::HealthReporter::new();
     let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone()).await;
     let retention = background::request_retention::start(app.clone(), settings.request_id_retention(), shutdown.clone());
     let milestones = background::list_milestones::start(app.clone(), shutdown.clone());
+    let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
     let router = doors(app, health, settings)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     accept(listener, router, settings, shutdown).await;
-    let _ = tokio::join!(readiness, retention, milestones);
+    // The last deletions get their receipts, too.
+    drained.cancel();
+    let _ = tokio::join!(readiness, retention, milestones, sequencer);
     Ok(())
 }
 

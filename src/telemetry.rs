@@ -72,7 +72,7 @@ pub fn current_request_id() -> Option<String> {
 pub fn log(error: &Error) {
     let described = error.describe();
     match described.kind {
-        Kind::Internal => tracing::error!(reason = described.reason, cause = causes(error), "a call failed"),
+        Kind::DataLoss | Kind::Internal => tracing::error!(reason = described.reason, cause = causes(error), "a call failed"),
         Kind::Unavailable | Kind::DeadlineExceeded | Kind::Aborted => {
             tracing::warn!(reason = described.reason, cause = causes(error), "a call failed");
         }

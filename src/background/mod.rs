@@ -2,5 +2,6 @@
 
 pub mod embedded_postgres;
 pub mod list_milestones;
+pub mod log_sequencer;
 pub mod readiness;
 pub mod request_retention;

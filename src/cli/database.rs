@@ -1,5 +1,6 @@
 //! The database of a command: the configured one, or a private server, started or already running.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,9 +56,9 @@ impl Database {
             let Ok(options) = url.parse::<PgConnectOptions>() else { bail!("{WRONG}: postgres://user:password@host:port/name") };
             return Ok(Self { options: tuned(options, &settings), owned: None, settings });
         }
-        let data_dir = settings.data_dir.clone().filter(|path| !path.as_os_str().is_empty()).or_else(default_data_dir);
         let server = Settings {
-            data_dir: data_dir.context("there is no home directory for the data: set DESKLEDGER_DATA_DIR or DATABASE_URL")?,
+            data_dir: data_dir(&settings)
+                .context("there is no home directory for the data: set DESKLEDGER_DATA_DIR or DATABASE_URL")?,
             binaries: settings.postgres_bin.clone().filter(|path| !path.as_os_str().is_empty()),
             durability: Durability::Durable,
             max_connections: settings.database_connections + SPARE_CONNECTIONS,
@@ -72,6 +73,11 @@ impl Database {
         let database = Self { options: tuned(options, &settings), owned, settings };
         database.prepare().await?;
         Ok(database)
+    }
+
+    /// The directory of the private server, where this process started it.
+    pub(super) fn private_dir(&self) -> Option<PathBuf> {
+        self.owned.as_ref().and_then(|_| data_dir(&self.settings))
     }
 
     /// Makes the use cases of a service over this database.
@@ -137,6 +143,10 @@ impl Database {
         connection.close().await?;
         self.migrate().await
     }
+}
+
+fn data_dir(settings: &DatabaseSettings) -> Option<PathBuf> {
+    settings.data_dir.clone().filter(|path| !path.as_os_str().is_empty()).or_else(default_data_dir)
 }
 
 fn tuned(options: PgConnectOptions, settings: &DatabaseSettings) -> PgConnectOptions {

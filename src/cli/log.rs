@@ -1,19 +1,28 @@
-//! `deskledger log`: the key that signs the deletion log, and receipts.
+//! `deskledger log`: the key that signs the deletion log, and receipts; `log verify` is in a file of its own.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use crate::cli::{log_key, log_verify};
 use crate::domain::proof::ProofError;
 use crate::domain::proof::key::{LogKey, VerifierKey};
 use crate::domain::proof::receipt::{Proved, Receipt};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Make the whole log again from its rows and compare: exit code 0 if all is as it was signed, 1 if not
+    Verify(log_verify::Arguments),
+    #[command(flatten)]
+    Offline(Offline),
+}
+
+/// What needs no database.
+#[derive(Debug, Subcommand)]
+pub(super) enum Offline {
     /// Make and show the key that signs the log
     #[command(subcommand)]
     Key(KeyCommand),
@@ -55,35 +64,22 @@ pub(super) struct VerifyReceipt {
     key: VerifierKey,
 }
 
-pub(super) fn run(command: Command) -> anyhow::Result<()> {
+pub(super) fn run(command: Offline) -> anyhow::Result<()> {
     match command {
-        Command::Key(KeyCommand::Generate { origin, file }) => generate(&origin, &file.path),
-        Command::Key(KeyCommand::Show { application, file }) => {
-            println!("{}", read_key(&file.path)?.verifier_key(&application));
+        Offline::Key(KeyCommand::Generate { origin, file }) => generate(&origin, &file.path),
+        Offline::Key(KeyCommand::Show { application, file }) => {
+            println!("{}", log_key::read(&file.path)?.verifier_key(&application));
             Ok(())
         }
-        Command::VerifyReceipt(VerifyReceipt { file, key }) => verify_receipt(&file, &key),
+        Offline::VerifyReceipt(VerifyReceipt { file, key }) => verify_receipt(&file, &key),
     }
 }
 
 fn generate(origin: &str, path: &Path) -> anyhow::Result<()> {
     let key = LogKey::generate(origin)?;
-    write_key(&key, path)?;
+    log_key::write(&key, path)?;
     println!("{} holds the key of {}. Keep a copy where the database's backups are not.", path.display(), key.origin());
     Ok(())
-}
-
-/// Writes a key to a new file that only its owner may read.
-fn write_key(key: &LogKey, path: &Path) -> anyhow::Result<()> {
-    let cannot = || format!("cannot make the key file {}", path.display());
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).with_context(cannot)?;
-    writeln!(file, "{}", key.to_text()).with_context(cannot)?;
-    file.sync_all().with_context(cannot)
-}
-
-fn read_key(path: &Path) -> anyhow::Result<LogKey> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read the key file {}", path.display()))?;
-    LogKey::parse(&text).with_context(|| format!("{} holds no key of a log", path.display()))
 }
 
 fn verify_receipt(path: &Path, key: &VerifierKey) -> anyhow::Result<()> {

@@ -8,6 +8,8 @@ mod healthcheck;
 mod import;
 mod import_line;
 mod log;
+mod log_key;
+mod log_verify;
 mod migrate;
 mod serve;
 mod token;
@@ -52,7 +54,7 @@ enum Command {
     WebhookKey(webhook_key::Command),
     /// Take in tickets and messages from a file of JSON lines; harmless to run again
     Import(import::Arguments),
-    /// Keep the key of the provable deletion log, and check its receipts
+    /// Keep the key of the provable deletion log, and check the log and its receipts
     #[command(subcommand)]
     Log(log::Command),
     /// Ask a running service whether it is ready: exit code 0 if so, for containers
@@ -77,7 +79,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(command) => block_on(token::run(database, command)),
         Command::WebhookKey(command) => block_on(webhook_key::run(database, command)),
         Command::Import(arguments) => block_on(import::run(database, arguments)),
-        Command::Log(command) => log::run(command),
+        Command::Log(log::Command::Verify(arguments)) => block_on(log_verify::run(database, arguments)),
+        Command::Log(log::Command::Offline(command)) => log::run(command),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
         Command::DevDb(arguments) => dev_db::run(arguments, database.postgres_bin),
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::background;
 use crate::cli::database::{Database, Running};
+use crate::cli::log_key;
 use crate::config::{DatabaseSettings, ServerSettings};
 use crate::server;
 
@@ -48,10 +49,14 @@ pub(super) async fn serve(
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let signer = log_key::signer(settings, database.private_dir().as_deref())?;
+    if let Some(signer) = &signer {
+        log_key::check(&app, signer).await?;
+    }
     // The private server is watched until the calls have drained, and stopped after.
     let drained = CancellationToken::new();
     let watch = database.owned.clone().map(|owned| background::embedded_postgres::start(owned, drained.clone()));
-    let served = server::serve(listener, app, settings, shutdown).await;
+    let served = server::serve(listener, app, signer, settings, shutdown).await;
     drained.cancel();
     if let Some(watch) = watch {
         watch.await?;

@@ -8,7 +8,7 @@ use futures_util::stream::try_unfold;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use crate::app::{Deleted, Listed};
+use crate::app::{Deleted, Listed, MAX_RECEIPT_WAIT_SECONDS};
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::{
     ChatMessage, ChatMessageDraft, File, MAX_BATCH_CREATE, MAX_PAGE_SIZE, NewChatMessage, Stored, UserType,
@@ -110,9 +110,12 @@ impl ChatMessageService for Door {
         let draft = grounds(request.requested_from, request.requested_by, request.reason, request.reason_detail, &mut violations);
         let grounds = Grounds::parse(draft, self.app.reason_rule(), &mut violations);
         let request_id = parse::request_id(&request.request_id, &mut violations);
-        let (((ticket_id, id), grounds), request_id) = violations.finish(ticket_id.zip(id).zip(grounds).zip(request_id))?;
+        let wait = violations.check(parse::seconds_up_to("wait_for_receipt", request.wait_for_receipt, MAX_RECEIPT_WAIT_SECONDS));
+        let ids = ticket_id.zip(id).zip(wait);
+        let ((((ticket_id, id), wait), grounds), request_id) = violations.finish(ids.zip(grounds).zip(request_id))?;
         let deleted = self.app.delete_chat_message(&caller, ticket_id, id, grounds, request_id).await?;
-        Ok(Response::new(render_deleted(deleted)))
+        let receipt = self.app.wait_for_receipt(&caller, ticket_id, deleted.log.id, wait).await;
+        Ok(Response::new(proto::DeleteChatMessageResponse { receipt: receipt.unwrap_or_default(), ..render_deleted(deleted) }))
     }
 
     async fn batch_delete_chat_messages(
@@ -238,7 +241,11 @@ fn render_stored(stored: Stored) -> proto::CreateChatMessageResponse {
 }
 
 fn render_deleted(deleted: Deleted) -> proto::DeleteChatMessageResponse {
-    proto::DeleteChatMessageResponse { chat_message: Some(render(deleted.message)), deletion_log: Some(render_log(deleted.log)) }
+    proto::DeleteChatMessageResponse {
+        chat_message: Some(render(deleted.message)),
+        deletion_log: Some(render_log(deleted.log)),
+        receipt: String::new(),
+    }
 }
 
 fn render_verdict(verdict: &Result<(), Error>) -> Outcome {

@@ -9,8 +9,9 @@ use tonic::{Request, Response, Status};
 use crate::domain::caller::Scope;
 use crate::domain::deletion_log::{DeletionLog, DeletionLogFilter, MAX_PAGE_SIZE};
 use crate::domain::ids::{DeletionLogId, TicketId};
+use crate::domain::proof::Hash;
 use crate::domain::text;
-use crate::domain::violation::Violations;
+use crate::domain::violation::{FieldViolation, Rule, Violations};
 use crate::grpc::enums::{Enumeration, enumeration};
 use crate::grpc::servers::deletion_log_service_server::DeletionLogService;
 use crate::grpc::{Door, authorize, parse, proto};
@@ -40,11 +41,66 @@ impl DeletionLogService for Door {
     ) -> Result<Response<proto::GetDeletionLogResponse>, Status> {
         let (caller, request) = authorize(request, Scope::LogsRead)?;
         let mut violations = Violations::default();
-        let ticket_id = violations.check(parse::ticket_id("ticket_id", request.ticket_id));
-        let id = violations.check(parse::id("id", request.id)).map(DeletionLogId);
-        let (ticket_id, id) = violations.finish(ticket_id.zip(id))?;
+        let entry = entry(request.ticket_id, request.id, &mut violations);
+        let (ticket_id, id) = violations.finish(entry)?;
         let log = self.app.get_deletion_log(&caller, ticket_id, id).await?;
         Ok(Response::new(proto::GetDeletionLogResponse { deletion_log: Some(render(log)) }))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<proto::GetCheckpointRequest>,
+    ) -> Result<Response<proto::GetCheckpointResponse>, Status> {
+        let (caller, _) = authorize(request, Scope::LogsRead)?;
+        let checkpoint = self.app.get_checkpoint(&caller).await?;
+        Ok(Response::new(proto::GetCheckpointResponse {
+            checkpoint: checkpoint.text,
+            tree_size: number(checkpoint.head.size),
+            root_hash: checkpoint.head.root.0.to_vec(),
+        }))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<proto::GetInclusionProofRequest>,
+    ) -> Result<Response<proto::GetInclusionProofResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let entry = entry(request.ticket_id, request.id, &mut violations);
+        let tree_size = violations.check(size("tree_size", request.tree_size));
+        let ((ticket_id, id), tree_size) = violations.finish(entry.zip(tree_size))?;
+        let proof = self.app.get_inclusion_proof(&caller, ticket_id, id, (tree_size != 0).then_some(tree_size)).await?;
+        Ok(Response::new(proto::GetInclusionProofResponse {
+            leaf_index: number(proof.index),
+            tree_size: number(proof.tree_size),
+            entry: proof.entry.0.to_vec(),
+            hashes: bytes(&proof.hashes),
+        }))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<proto::GetConsistencyProofRequest>,
+    ) -> Result<Response<proto::GetConsistencyProofResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let old = violations.check(size("old_tree_size", request.old_tree_size));
+        let new = violations.check(size("new_tree_size", request.new_tree_size));
+        let (old, new) = violations.finish(old.zip(new))?;
+        let proof = self.app.get_consistency_proof(&caller, old, (new != 0).then_some(new)).await?;
+        Ok(Response::new(proto::GetConsistencyProofResponse {
+            new_tree_size: number(proof.new_tree_size),
+            hashes: bytes(&proof.hashes),
+        }))
+    }
+
+    async fn get_receipt(&self, request: Request<proto::GetReceiptRequest>) -> Result<Response<proto::GetReceiptResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let entry = entry(request.ticket_id, request.id, &mut violations);
+        let (ticket_id, id) = violations.finish(entry)?;
+        let receipt = self.app.get_receipt(&caller, ticket_id, id).await?;
+        Ok(Response::new(proto::GetReceiptResponse { receipt }))
     }
 
     type ExportDeletionLogsStream = Pin<Box<dyn Stream<Item = Result<proto::ExportDeletionLogsResponse, Status>> + Send>>;
@@ -110,4 +166,24 @@ pub(super) fn render(log: DeletionLog) -> proto::DeletionLog {
         token_id: log.token_id,
         content_digest: log.content_digest,
     }
+}
+
+fn entry(ticket_id: i64, id: i64, violations: &mut Violations) -> Option<(TicketId, DeletionLogId)> {
+    let ticket_id = violations.check(parse::ticket_id("ticket_id", ticket_id));
+    let id = violations.check(parse::id("id", id)).map(DeletionLogId);
+    ticket_id.zip(id)
+}
+
+/// Takes the size of a tree.
+fn size(field: &str, size: i64) -> Result<u64, FieldViolation> {
+    u64::try_from(size).map_err(|_| FieldViolation::new(field, Rule::AtLeast { min: 0 }))
+}
+
+/// A size or a place in a tree: below 2^53, as all ids are.
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn bytes(hashes: &[Hash]) -> Vec<Vec<u8>> {
+    hashes.iter().map(|hash| hash.0.to_vec()).collect()
 }

@@ -1,5 +1,7 @@
 //! Fields that more than one request has.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 
@@ -43,6 +45,12 @@ pub(super) fn time(field: &str, value: Timestamp) -> Result<DateTime<Utc>, Field
     let nanos = u32::try_from(value.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
     let time = nanos.and_then(|nanos| DateTime::from_timestamp(value.seconds, nanos));
     time.map_or_else(|| Err(FieldViolation::new(field, Rule::Timestamp)), |time| text::time(field, time))
+}
+
+/// Takes a time to wait, at most this many seconds; absent is none.
+pub(super) fn seconds_up_to(field: &str, value: Option<prost_types::Duration>, max: u32) -> Result<Duration, FieldViolation> {
+    let wait = Duration::try_from(value.unwrap_or_default()).ok().filter(|wait| *wait <= Duration::from_secs(max.into()));
+    wait.ok_or_else(|| FieldViolation::new(field, Rule::Between { min: 0, max: max.into() }))
 }
 
 /// Renders a point in time.

@@ -36,6 +36,7 @@ fn code(kind: Kind) -> Code {
         Kind::Aborted => Code::Aborted,
         Kind::Unavailable => Code::Unavailable,
         Kind::DeadlineExceeded => Code::DeadlineExceeded,
+        Kind::DataLoss => Code::DataLoss,
         Kind::Internal => Code::Internal,
     }
 }

@@ -20,7 +20,7 @@ pub struct Application {
     pub create_time: DateTime<Utc>,
 }
 
-/// Makes an application; `None` when the id is taken.
+/// Makes an application, with the empty tree of its log; `None` when the id is taken.
 ///
 /// # Errors
 /// When the database is away.
@@ -32,10 +32,18 @@ pub async fn insert(
 ) -> Result<Option<ApplicationKey>, Error> {
     let key = sqlx::query_scalar!(
         r#"
-        insert into applications (id, name, create_time)
-        values ($1, $2, $3)
-        on conflict (id) do nothing
-        returning key
+        with made as (
+            insert into applications (id, name, create_time)
+            values ($1, $2, $3)
+            on conflict (id) do nothing
+            returning key
+        ),
+        log as (
+            insert into log_heads (application_key, size, root, fence)
+            select key, 0, sha256(''), 0
+            from made
+        )
+        select key from made
         "#,
         id,
         name,
@@ -57,6 +65,17 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Appl
         .await
         .map_err(from_sqlx)?;
     Ok(row.map(Application::from))
+}
+
+/// The public id of an application.
+///
+/// # Errors
+/// When the database is away.
+pub async fn id_of(connection: &mut PgConnection, application: ApplicationKey) -> Result<String, Error> {
+    sqlx::query_scalar!(r#"select id from applications where key = $1"#, application.0)
+        .fetch_one(connection)
+        .await
+        .map_err(from_sqlx)
 }
 
 /// Lists all applications by id.

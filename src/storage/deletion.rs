@@ -141,6 +141,11 @@ pub async fn delete(
             order by ordinal
             returning id, ticket_id, message_id, delete_time, content_digest
         ),
+        waiting as (
+            insert into pending_leaves (application_key, ticket_id, deletion_log_id, delete_time)
+            select $1, ticket_id, id, delete_time
+            from logged
+        ),
         claimed as (
             insert into requests (application_key, request_id, digest, create_time, ticket_id, chat_message_ids)
             select $1, request_id, request_digest, order_time, ticket_id, array[id]

@@ -156,25 +156,25 @@ pub async fn count(
     .map_err(from_sqlx)
 }
 
-struct Row {
-    id: i64,
-    ticket_id: i64,
-    chat_message_id: i64,
-    message_id: i64,
-    user_sendbird_id: String,
-    user_type: String,
-    create_time: DateTime<Utc>,
-    delete_time: DateTime<Utc>,
-    requested_from: String,
-    requested_by: Option<Json<Agent>>,
-    reason: Option<String>,
-    reason_detail: String,
-    token_id: String,
-    content_digest: Vec<u8>,
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) ticket_id: i64,
+    pub(super) chat_message_id: i64,
+    pub(super) message_id: i64,
+    pub(super) user_sendbird_id: String,
+    pub(super) user_type: String,
+    pub(super) create_time: DateTime<Utc>,
+    pub(super) delete_time: DateTime<Utc>,
+    pub(super) requested_from: String,
+    pub(super) requested_by: Option<Json<Agent>>,
+    pub(super) reason: Option<String>,
+    pub(super) reason_detail: String,
+    pub(super) token_id: String,
+    pub(super) content_digest: Vec<u8>,
 }
 
 impl Row {
-    fn deletion_log(self) -> Result<DeletionLog, Error> {
+    pub(super) fn deletion_log(self) -> Result<DeletionLog, Error> {
         let reason = |name: String| known(&DeletionReason::ALL, DeletionReason::as_str, "reason", &name);
         Ok(DeletionLog {
             id: DeletionLogId(self.id),

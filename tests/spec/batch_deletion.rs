@@ -61,7 +61,7 @@ async fn one_refused_message_keeps_its_whole_batch_and_the_first_of_the_request_
     let world = World::new().await;
     let mut actor = world.actor().await;
     let scene = Scene::set(&mut actor).await;
-    let before = world.database.every_row().await;
+    let before = world.database.rows_of_calls().await;
     let Scene { ticket_id, plain, other_plain, event, deleted, elsewhere, .. } = scene;
     let cases = [
         (vec![plain, event, deleted, other_plain], event, "CHAT_MESSAGE_NOT_DELETABLE"),
@@ -76,7 +76,7 @@ async fn one_refused_message_keeps_its_whole_batch_and_the_first_of_the_request_
         assert_eq!(refused.reason, reason, "{ids:?}");
         let of_message = ["ticket_id", "id"].map(|key| refused.metadata[key].clone());
         assert_eq!(of_message, [ticket_id.to_string(), named.to_string()], "{ids:?}");
-        assert_eq!(world.database.every_row().await, before, "{ids:?}");
+        assert_eq!(world.database.rows_of_calls().await, before, "{ids:?}");
     }
 }
 
@@ -100,7 +100,7 @@ async fn validate_only_says_of_each_message_what_deleting_it_would_and_changes_n
     let world = World::new().await;
     let mut actor = world.actor().await;
     let scene = Scene::set(&mut actor).await;
-    let before = world.database.every_row().await;
+    let before = world.database.rows_of_calls().await;
     let Scene { ticket_id, plain, event, deleted, elsewhere, open_ticket_id, .. } = scene;
     let cases = [
         (ticket_id, vec![event, plain, elsewhere, deleted, plain + 1000]),
@@ -113,7 +113,7 @@ async fn validate_only_says_of_each_message_what_deleting_it_would_and_changes_n
         assert_eq!(results.iter().map(|result| result.id).collect::<Vec<_>>(), *ids);
         verdicts.extend(results.into_iter().map(|result| (*ticket_id, result)));
     }
-    assert_eq!(world.database.every_row().await, before);
+    assert_eq!(world.database.rows_of_calls().await, before);
     assert_eq!(verdicts.len(), 8);
 
     // Then each is put to the proof.

@@ -15,7 +15,7 @@ use crate::support::{World, refusal};
 
 #[tokio::test]
 async fn every_method_is_in_the_table_and_serves_its_scope_alone() {
-    let world = World::new().await;
+    let world = World::signing().await;
     let rows = Rows::of(&mut world.actor().await).await;
     let table = every_method(&rows);
     let listed: BTreeSet<&str> = table.iter().map(|method| method.name).collect();
@@ -34,7 +34,7 @@ async fn every_method_is_in_the_table_and_serves_its_scope_alone() {
 
 #[tokio::test]
 async fn every_method_refuses_a_call_without_a_token() {
-    let world = World::new().await;
+    let world = World::signing().await;
     let rows = Rows::of(&mut world.actor().await).await;
     let channel = world.channel().await;
     for method in every_method(&rows) {
@@ -45,7 +45,7 @@ async fn every_method_refuses_a_call_without_a_token() {
 
 #[tokio::test]
 async fn every_method_refuses_every_other_scope_before_it_looks_at_anything() {
-    let world = World::new().await;
+    let world = World::signing().await;
     let rows = Rows::of(&mut world.actor().await).await;
     let channel = world.channel().await;
     for method in every_method(&rows) {
@@ -64,9 +64,10 @@ async fn every_method_refuses_every_other_scope_before_it_looks_at_anything() {
 
 #[tokio::test]
 async fn every_method_keeps_applications_apart() {
-    let world = World::new().await;
+    let world = World::signing().await;
     let rows = Rows::of(&mut world.actor().await).await;
     let (channel, token) = (world.channel().await, world.actor_of("other").await.token);
+    world.sign_log().await;
     for method in every_method(&rows) {
         match (ask(&channel, &method, Some(&token), method.request.clone()).await, method.elsewhere) {
             (Err(refused), Elsewhere::Refused(reason)) => {

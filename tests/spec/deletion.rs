@@ -141,7 +141,7 @@ async fn deleting_again_is_refused_and_changes_neither_tombstone_nor_log() {
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.closed_ticket_with(1).await;
     actor.delete(ticket.id, messages[0].id).await.expect("it may be deleted");
-    let before = world.database.every_row().await;
+    let before = world.database.rows_of_calls().await;
 
     let refused = refusal(&actor.delete(ticket.id, messages[0].id).await.expect_err("it is deleted"));
 
@@ -149,7 +149,7 @@ async fn deleting_again_is_refused_and_changes_neither_tombstone_nor_log() {
     assert_eq!(refused.message, "The message was already deleted.");
     assert_eq!(refused.metadata["legacy_code"], "deskp400500");
     assert_eq!(refused.metadata["id"], messages[0].id.to_string());
-    assert_eq!(world.database.every_row().await, before);
+    assert_eq!(world.database.rows_of_calls().await, before);
 }
 
 #[tokio::test]
@@ -240,6 +240,8 @@ async fn grounds_that_break_a_rule_are_refused_and_nothing_is_deleted() {
         (pb::DeleteChatMessageRequest { reason: 99, ..good.clone() }, "reason", "ONE_OF"),
         (pb::DeleteChatMessageRequest { ticket_id: 0, ..good.clone() }, "ticket_id", "REQUIRED"),
         (pb::DeleteChatMessageRequest { id: 0, ..good.clone() }, "id", "REQUIRED"),
+        (pb::DeleteChatMessageRequest { wait_for_receipt: Some(seconds(11)), ..good.clone() }, "wait_for_receipt", "RANGE"),
+        (pb::DeleteChatMessageRequest { wait_for_receipt: Some(seconds(-1)), ..good.clone() }, "wait_for_receipt", "RANGE"),
     ];
     for (request, field, rule) in cases {
         let refused = refusal(&try_delete(&mut actor, request).await.expect_err(field));
@@ -257,8 +259,12 @@ fn grounds(ticket_id: i64, id: i64, agent: &pb::Agent, detail: &str) -> pb::Dele
         requested_by: Some(agent.clone()),
         reason: pb::DeletionReason::LegalOrder as i32,
         reason_detail: detail.to_owned(),
-        request_id: String::new(),
+        ..Default::default()
     }
+}
+
+fn seconds(seconds: i64) -> prost_types::Duration {
+    prost_types::Duration { seconds, nanos: 0 }
 }
 
 async fn try_delete(actor: &mut Actor, request: pb::DeleteChatMessageRequest) -> Result<pb::DeleteChatMessageResponse, Status> {

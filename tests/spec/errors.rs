@@ -75,7 +75,8 @@ fn every_error_has_one_error_info_and_says_when_to_retry_where_that_helps() {
         assert_eq!(infos, 1, "{status:?}");
         let retry_info = status.get_details_retry_info();
         assert_eq!(retry_info.map(|info| info.retry_delay), retry_after.map(Some), "{status:?}");
-        assert_eq!(retry_after.is_some(), matches!(refusal(&status).reason.as_str(), "WRITE_CONFLICT" | "DATABASE_UNAVAILABLE"));
+        let passing = ["WRITE_CONFLICT", "DATABASE_UNAVAILABLE", "RECEIPT_NOT_READY"];
+        assert_eq!(retry_after.is_some(), passing.contains(&refusal(&status).reason.as_str()));
     }
 }
 
@@ -191,6 +192,9 @@ pub fn errors(seed: i64) -> Vec<Error> {
         Error::WriteConflict,
         Error::DatabaseUnavailable(format!("secret{seed}").into()),
         Error::DeadlineExceeded,
+        Error::ReceiptNotReady { ticket_id, id: DeletionLogId(300 + seed) },
+        Error::LogNotSigned,
+        Error::LogCorrupt(format!("secret{seed}").into()),
         Error::internal(format!("secret{seed}")),
     ]
 }
@@ -223,6 +227,9 @@ fn reason_of(error: &Error) -> &'static str {
         Error::WriteConflict => "WRITE_CONFLICT",
         Error::DatabaseUnavailable(_) => "DATABASE_UNAVAILABLE",
         Error::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Error::ReceiptNotReady { .. } => "RECEIPT_NOT_READY",
+        Error::LogNotSigned => "LOG_NOT_SIGNED",
+        Error::LogCorrupt(_) => "LOG_CORRUPT",
         Error::Internal(_) => "INTERNAL",
     }
 }

@@ -29,7 +29,7 @@ async fn the_same_request_id_with_the_same_request_gives_the_first_answer_and_no
     for (number, write) in stage.writes().into_iter().enumerate() {
         let id = id_of(number);
         let first = stage.send(write.method, (write.request)(&id)).await.expect(write.method);
-        let after_first = stage.world.database.every_row().await;
+        let after_first = stage.world.database.rows_of_calls().await;
 
         // The same UUID in capitals is the same id.
         for id in [id.clone(), id.to_uppercase()] {
@@ -37,7 +37,7 @@ async fn the_same_request_id_with_the_same_request_gives_the_first_answer_and_no
             assert_eq!(again, first, "{}", write.method);
         }
 
-        assert_eq!(stage.world.database.every_row().await, after_first, "{}", write.method);
+        assert_eq!(stage.world.database.rows_of_calls().await, after_first, "{}", write.method);
     }
 }
 
@@ -50,7 +50,7 @@ async fn a_request_id_with_another_request_or_for_another_method_is_refused() {
     for (number, write) in writes.iter().enumerate() {
         let id = id_of(number);
         stage.send(write.method, (write.request)(&id)).await.expect(write.method);
-        let before = stage.world.database.every_row().await;
+        let before = stage.world.database.rows_of_calls().await;
 
         let others = writes.iter().filter(|other| other.method != write.method).map(|other| (other.method, (other.request)(&id)));
         for (method, request) in others.chain([(write.method, (write.other)(&id))]) {
@@ -60,7 +60,7 @@ async fn a_request_id_with_another_request_or_for_another_method_is_refused() {
             assert_eq!(refused.metadata["first_use_time"], "2026-05-01T10:00:00.000001Z");
         }
 
-        assert_eq!(stage.world.database.every_row().await, before, "{}", write.method);
+        assert_eq!(stage.world.database.rows_of_calls().await, before, "{}", write.method);
     }
 }
 
@@ -81,7 +81,7 @@ async fn many_calls_at_once_with_one_request_id_have_one_effect_and_equal_answer
         }
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{}", write.method);
     }
-    let rows = stage.world.database.every_row().await;
+    let rows = stage.world.database.rows_of_calls().await;
     // Of the stage three, six and one; then one ticket and two messages made, three messages deleted, a hold placed and released.
     let count = |table: &str| rows_of(&rows, table);
     assert_eq!((count("tickets"), count("chat_messages"), count("deletion_logs"), count("requests")), (4, 8, 4, 10));
@@ -95,11 +95,11 @@ async fn request_ids_are_each_applications_own() {
     let (method, id) = ("TicketService/CreateTicket", id_of(0));
     let request = (stage.writes()[0].request)(&id);
     stage.send(method, request.clone()).await.expect("it is new");
-    let before = rows_of(&stage.world.database.every_row().await, "tickets");
+    let before = rows_of(&stage.world.database.rows_of_calls().await, "tickets");
 
     send(&stage.channel, &token, method, request).await.expect("it is new to the other application");
 
-    assert_eq!(rows_of(&stage.world.database.every_row().await, "tickets"), before + 1);
+    assert_eq!(rows_of(&stage.world.database.rows_of_calls().await, "tickets"), before + 1);
 }
 
 #[tokio::test]
@@ -132,14 +132,14 @@ async fn a_refused_call_leaves_its_request_id_free() {
 #[tokio::test]
 async fn a_request_id_that_is_no_uuid_is_refused_by_every_method() {
     let stage = Stage::set().await;
-    let before = stage.world.database.every_row().await;
+    let before = stage.world.database.rows_of_calls().await;
     for write in stage.writes() {
         for id in ["x", "6f0f3e0c8f9d4b8e9d620b8a2f1d7c11", "{6f0f3e0c-8f9d-4b8e-9d62-0b8a2f1d7c11}"] {
             let refused = refusal(&stage.send(write.method, (write.request)(id)).await.expect_err(write.method));
             assert_eq!((refused.metadata["field"].as_str(), refused.metadata["rule"].as_str()), ("request_id", "UUID"), "{id}");
         }
     }
-    assert_eq!(stage.world.database.every_row().await, before);
+    assert_eq!(stage.world.database.rows_of_calls().await, before);
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ mod ticket_updates;
 mod webhook;
 mod webhook_events;
 mod wire;
+mod receipts;
 mod reflection;
 mod rejected_events;
 mod tenancy;

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::support::database::TestDatabase;
 
 /// Each finds what must never be there.
-const CONTRADICTIONS: [(&str, &str); 7] = [
+const CONTRADICTIONS: [(&str, &str); 10] = [
     (
         "a ticket that is not held by its one placing without a release, or is held by another",
         "select t.id from tickets t
@@ -55,6 +55,24 @@ const CONTRADICTIONS: [(&str, &str); 7] = [
          where l.user_type = 'EVENT' or t.channel_type not like 'SENDBIRD%'",
     ),
     (
+        "a log entry that is neither in the tree nor waits for it, or both",
+        "select l.id from deletion_logs l
+         where (select count(*) from log_leaves f where f.application_key = l.application_key and f.deletion_log_id = l.id)
+            + (select count(*) from pending_leaves p where p.application_key = l.application_key and p.deletion_log_id = l.id) <> 1",
+    ),
+    (
+        "a tree that has more or fewer entries than its head says, or a gap",
+        "select h.size from log_heads h
+         where h.size <> (select count(*) from log_leaves f where f.application_key = h.application_key)
+            or h.size <> (select coalesce(max(leaf_index) + 1, 0) from log_leaves f where f.application_key = h.application_key)",
+    ),
+    (
+        "entries that are not in the order of their tickets",
+        "select f.deletion_log_id from log_leaves f join log_leaves later
+            on later.application_key = f.application_key and later.ticket_id = f.ticket_id and later.leaf_index > f.leaf_index
+         where later.deletion_log_id < f.deletion_log_id",
+    ),
+    (
         "a milestone that does not tell how many rows there are up to it",
         "select s.id from list_milestones s where s.position <> case s.list
             when 'tickets' then (select count(*) from tickets t where t.application_key = s.application_key and t.id <= s.id)
@@ -100,7 +118,12 @@ const ROWS: &str = "
     insert into requests (application_key, request_id, digest, create_time) values (1, gen_random_uuid(), sha256(''), now());
     insert into webhook_keys (key, application_key, secret, name, create_time) values ('k', 1, 's', '', now());
     insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');
-    insert into list_milestones (application_key, list, position, id) values (1, 'tickets', 200, 41);";
+    insert into list_milestones (application_key, list, position, id) values (1, 'tickets', 200, 41);
+    insert into pending_leaves (application_key, ticket_id, deletion_log_id, delete_time) values (1, 1, 1, now());
+    insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, entry, salt)
+    values (1, 0, 1, 1, sha256('entry'), sha256('salt'));
+    insert into log_tiles (application_key, level, tile_index, hashes) values (1, 0, 0, sha256('leaf'));
+    insert into log_heads (application_key, size, root, fence) values (1, 1, sha256('leaf'), 1);";
 
 /// What is tried, and the constraint that refuses it.
 const REFUSED: &[(&str, &str)] = &[
@@ -182,6 +205,24 @@ const REFUSED: &[(&str, &str)] = &[
     ("update list_milestones set application_key = 99", "list_milestones_application_key_fkey"),
     ("update list_milestones set list = 'applications'", "list_milestones_list_check"),
     ("update list_milestones set position = 201", "list_milestones_position_check"),
+    ("insert into pending_leaves select * from pending_leaves", "pending_leaves_pkey"),
+    ("insert into log_leaves select * from log_leaves", "log_leaves_pkey"),
+    (
+        "insert into log_leaves select application_key, leaf_index + 1, ticket_id, deletion_log_id, entry, salt from log_leaves",
+        "log_leaves_deletion_log_id_key",
+    ),
+    ("update log_leaves set entry = 'short'", "log_leaves_bytes_check"),
+    ("update log_leaves set salt = 'short'", "log_leaves_bytes_check"),
+    ("insert into log_tiles select * from log_tiles", "log_tiles_pkey"),
+    ("update log_tiles set hashes = ''", "log_tiles_hashes_check"),
+    ("update log_tiles set hashes = hashes || 'x'", "log_tiles_hashes_check"),
+    ("insert into log_heads select * from log_heads", "log_heads_pkey"),
+    ("update log_heads set application_key = 99", "log_heads_application_key_fkey"),
+    ("update log_heads set signed_size = 2, signed_by = 'a', checkpoint = 'a'", "log_heads_signed_check"),
+    ("update log_heads set signed_size = 1, signed_by = 'a'", "log_heads_signed_check"),
+    ("update log_heads set signed_size = 1, checkpoint = 'a'", "log_heads_signed_check"),
+    ("insert into log_sequencer select * from log_sequencer", "log_sequencer_pkey"),
+    ("update log_sequencer set only_row = false", "log_sequencer_only_row_check"),
 ];
 
 #[tokio::test]

@@ -28,7 +28,10 @@ pub fn statements() -> Vec<String> {
 pub fn is_of_background(statement: &str) -> bool {
     let readiness_and_retention = ["_sqlx_migrations", "delete from requests"];
     let keeper = ["pg_sequence_last_value", "begin isolation level", "from pg_locks", "offset 199", "insert into list_milestones"];
-    statement.is_empty() || readiness_and_retention.iter().chain(&keeper).any(|part| statement.contains(part))
+    let sequencer =
+        ["log_sequencer", "log_heads", "log_tiles", "set local", "delete from pending_leaves", "p.application_key = a.key"];
+    let background = readiness_and_retention.iter().chain(&keeper).chain(&sequencer);
+    statement.is_empty() || background.into_iter().any(|part| statement.contains(part))
 }
 
 /// The one statement that contains this.

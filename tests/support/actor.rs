@@ -120,6 +120,13 @@ impl Actor {
         Ok(self.messages.delete_chat_message(request).await?.into_inner())
     }
 
+    /// Deletes a message and waits for its receipt.
+    pub async fn delete_with_receipt(&mut self, ticket_id: i64, id: i64) -> Result<pb::DeleteChatMessageResponse, Status> {
+        let wait_for_receipt = Some(prost_types::Duration { seconds: 10, nanos: 0 });
+        let request = pb::DeleteChatMessageRequest { ticket_id, id, wait_for_receipt, ..Default::default() };
+        Ok(self.messages.delete_chat_message(request).await?.into_inner())
+    }
+
     /// Sends a conversation message that cannot be stored, and answers the id under which it is kept.
     pub async fn reject_an_event(&mut self) -> i64 {
         let message = pb::ConversationMessage { message: "to nobody".to_owned(), ..Default::default() };

@@ -51,6 +51,14 @@ impl TestDatabase {
         Self { options: server.database(&name), name }
     }
 
+    /// A copy of the database as it is now. Nobody may be connected to it.
+    pub async fn copy(&self) -> Self {
+        let name = unique_name();
+        let statement = format!("create database {name} template {} strategy file_copy", self.name);
+        execute(&self.options.clone().database("postgres"), &statement).await;
+        Self { options: self.options.clone().database(&name), name }
+    }
+
     /// An empty database, without even the migrations.
     pub async fn create_empty() -> Self {
         let server = server();
@@ -145,6 +153,15 @@ fn unique_name() -> String {
 impl TestDatabase {
     /// Every row of every table as text, bytes as hexadecimal digits: what is nowhere in it is nowhere in the database.
     pub async fn every_row(&self) -> String {
+        self.rows_but_of(&[]).await
+    }
+
+    /// The rows that calls write, as [`Self::every_row`]: not those of the log's tree, which grows by itself after them.
+    pub async fn rows_of_calls(&self) -> String {
+        self.rows_but_of(&["log_heads", "log_leaves", "log_sequencer", "log_tiles", "pending_leaves"]).await
+    }
+
+    async fn rows_but_of(&self, left_out: &[&str]) -> String {
         let mut connection = self.connect().await;
         let tables: Vec<String> =
             sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public' order by 1")
@@ -152,7 +169,7 @@ impl TestDatabase {
                 .await
                 .expect("the tables");
         let mut rows = String::new();
-        for table in tables {
+        for table in tables.into_iter().filter(|table| !left_out.contains(&table.as_str())) {
             let statement = format!("select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from {table} t");
             let text: String =
                 sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut connection).await.expect("the rows of a table");

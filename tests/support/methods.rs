@@ -43,7 +43,8 @@ pub struct Rows {
 impl Rows {
     pub async fn of(actor: &mut Actor) -> Self {
         let (closed, messages) = actor.closed_ticket_with(5).await;
-        let log = actor.delete(closed.id, messages[0].id).await.expect("it may be deleted").deletion_log.expect("a log entry");
+        let deleted = actor.delete_with_receipt(closed.id, messages[0].id).await.expect("it may be deleted");
+        let log = deleted.deletion_log.expect("a log entry");
         let resting = actor.closed_ticket_with(1).await.0;
         let open = actor.open_ticket().await;
         let rejected = actor.reject_an_event().await;
@@ -125,11 +126,18 @@ fn deletions(rows: &Rows) -> Vec<Method> {
 
 fn logs(rows: &Rows) -> Vec<Method> {
     let get = pb::GetDeletionLogRequest { ticket_id: rows.closed.id, id: rows.log.id };
+    let (ticket_id, id) = (rows.closed.id, rows.log.id);
+    let inclusion = pb::GetInclusionProofRequest { ticket_id, id, ..Default::default() };
+    let receipt = pb::GetReceiptRequest { ticket_id, id };
     let (list, export) = (pb::ListDeletionLogsRequest::default(), pb::ExportDeletionLogsRequest::default());
     vec![
         row("DeletionLogService/ListDeletionLogs", Scope::LogsRead, &list, Elsewhere::Own),
         row("DeletionLogService/GetDeletionLog", Scope::LogsRead, &get, Elsewhere::Refused("DELETION_LOG_NOT_FOUND")),
         row("DeletionLogService/ExportDeletionLogs", Scope::LogsRead, &export, Elsewhere::Own),
+        row("DeletionLogService/GetCheckpoint", Scope::LogsRead, &pb::GetCheckpointRequest {}, Elsewhere::Own),
+        row("DeletionLogService/GetInclusionProof", Scope::LogsRead, &inclusion, Elsewhere::Refused("DELETION_LOG_NOT_FOUND")),
+        row("DeletionLogService/GetConsistencyProof", Scope::LogsRead, &pb::GetConsistencyProofRequest::default(), Elsewhere::Own),
+        row("DeletionLogService/GetReceipt", Scope::LogsRead, &receipt, Elsewhere::Refused("DELETION_LOG_NOT_FOUND")),
     ]
 }
 

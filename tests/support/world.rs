@@ -1,15 +1,19 @@
 //! A database with a service on it.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use deskledger::app::{App, AppSettings, NewToken};
+use deskledger::app::{App, AppSettings, LogSequencer, LogSigner, NewToken};
 use deskledger::config::ServerSettings;
 use deskledger::domain::caller::Scope;
 use deskledger::domain::deletion::{ReasonRule, RequestedFrom};
+use deskledger::domain::proof::key::{LogKey, VerifierKey};
 use deskledger::server;
 use sqlx::PgPool;
+use tempfile::{TempDir, tempdir};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +35,43 @@ pub struct World {
     /// HOST:PORT of the service.
     pub address: String,
     pub database: TestDatabase,
+    /// The key that signs the log, where the service has one.
+    pub key: Option<TestKey>,
     shutdown: CancellationToken,
     served: JoinHandle<()>,
+}
+
+/// A key that signs the log, in a file, with a file of the heads that it has signed; the files go with the last copy of this value.
+#[derive(Clone)]
+pub struct TestKey {
+    pub key: LogKey,
+    directory: Arc<TempDir>,
+}
+
+impl TestKey {
+    pub fn new() -> Self {
+        let key = LogKey::generate("desk.example.com/log").expect("an origin");
+        let directory = Arc::new(tempdir().expect("a directory"));
+        let made = Self { key, directory };
+        fs::write(made.key_file(), made.key.to_text()).expect("the key file");
+        made
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        self.directory.path().join("log.key")
+    }
+
+    pub fn signer(&self) -> LogSigner {
+        LogSigner::new(self.key.clone(), self.state_file())
+    }
+
+    pub fn state_file(&self) -> PathBuf {
+        self.directory.path().join("log.state")
+    }
+
+    pub fn verifier_key(&self, application: &str) -> VerifierKey {
+        VerifierKey::parse(&self.key.verifier_key(application)).expect("a verifier key")
+    }
 }
 
 #[derive(Parser)]
@@ -61,6 +100,17 @@ impl World {
         Self::on(TestDatabase::create().await, default_settings()).await
     }
 
+    /// A service that signs its log.
+    pub async fn signing() -> Self {
+        Self::signing_on(TestDatabase::create().await, TestKey::new(), default_settings()).await
+    }
+
+    /// A service on a database that the test has prepared, which signs its log with this key.
+    pub async fn signing_on(database: TestDatabase, key: TestKey, settings: ServerSettings) -> Self {
+        let pool = database.pool(CONNECTIONS);
+        Self::made(database, pool, settings, Some(key)).await
+    }
+
     /// A service with other settings, or on a database that the test has prepared.
     pub async fn on(database: TestDatabase, settings: ServerSettings) -> Self {
         let pool = database.pool(CONNECTIONS);
@@ -69,16 +119,21 @@ impl World {
 
     /// A service that reaches the database by connections of the test's making.
     pub async fn with_pool(database: TestDatabase, pool: PgPool, settings: ServerSettings) -> Self {
+        Self::made(database, pool, settings, None).await
+    }
+
+    async fn made(database: TestDatabase, pool: PgPool, settings: ServerSettings, key: Option<TestKey>) -> Self {
         let clock = Arc::new(TestClock::new());
         let app = Arc::new(App::new(pool, clock.clone(), app_settings(&settings)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
         let shutdown = CancellationToken::new();
+        let signer = key.as_ref().map(TestKey::signer);
         let (serving, until) = (app.clone(), shutdown.clone());
         let served = tokio::spawn(async move {
-            server::serve(listener, serving, &settings, until).await.expect("the service ends well");
+            server::serve(listener, serving, signer, &settings, until).await.expect("the service ends well");
         });
-        Self { clock, app, address, database, shutdown, served }
+        Self { clock, app, address, database, key, shutdown, served }
     }
 
     pub async fn channel(&self) -> Channel {
@@ -109,9 +164,24 @@ impl World {
         self.app.create_token(&application, new).await.expect("the token").text
     }
 
+    /// Signs what is not signed yet, beside the service's own loop.
+    pub async fn sign_log(&self) {
+        let signer = self.key.as_ref().expect("a key").signer();
+        LogSequencer::new(Some(signer)).run(&self.app).await.expect("the log is signed");
+    }
+
     /// The caller of the REST door with an actor's token.
     pub fn http(&self, actor: &Actor) -> Http {
         Http::new(&self.address, &actor.token)
+    }
+
+    /// Stops the service, and answers its database.
+    pub async fn into_database(self) -> TestDatabase {
+        let Self { database, app, shutdown, served, .. } = self;
+        shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(30), served).await.expect("the service stops in time").expect("it ends well");
+        drop(app);
+        database
     }
 
     /// Asks the service to stop and waits until it has.

@@ -16,6 +16,17 @@ pub fn sign(key: &LogKey, application: &str, head: Head) -> Result<String, Proof
     key.sign(application, &checkpoint.to_bytes())
 }
 
+/// Reads the head that a checkpoint is of, whoever signed it: for the service, which has it from its own database.
+///
+/// # Errors
+/// [`ProofError::Malformed`].
+pub fn head_of(checkpoint: &str) -> Result<Head, ProofError> {
+    let malformed = || ProofError::Malformed("checkpoint");
+    let text = checkpoint.split_inclusive("\n\n").next().and_then(|text| text.strip_suffix('\n')).ok_or_else(malformed)?;
+    let checkpoint = Checkpoint::from_bytes(text.as_bytes()).map_err(|_| malformed())?;
+    Ok(Head { size: checkpoint.size(), root: *checkpoint.hash() })
+}
+
 /// Reads a checkpoint that the key has signed. It has no lines but the three that it needs, and the key's name is its origin.
 ///
 /// # Errors
@@ -53,6 +64,7 @@ mod tests {
         let lines: Vec<&str> = checkpoint.lines().collect();
         assert_eq!(lines[..4], ["desk.example.com/log/acme", "3", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", ""]);
         assert_eq!(open(&checkpoint, &verifier(&key, "acme")), Ok(HEAD));
+        assert_eq!(head_of(&checkpoint), Ok(HEAD));
         for other in [verifier(&key, "zebra"), verifier(&LogKey::generate("desk.example.com/log").expect("a key"), "acme")] {
             assert_eq!(open(&checkpoint, &other), Err(ProofError::NotSigned(other.to_string())));
         }

@@ -53,6 +53,12 @@ impl LogKey {
         self.private_key(&self.origin)
     }
 
+    /// What people and databases tell keys apart by: the origin and the id.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}+{:08x}", self.origin, signed_note::key_id(&self.origin, &self.public_key()))
+    }
+
     /// The origin of the deployment.
     #[must_use]
     pub fn origin(&self) -> &str {
@@ -83,10 +89,13 @@ impl LogKey {
         String::from_utf8(note.to_bytes()).map_err(|_| malformed())
     }
 
+    fn public_key(&self) -> Vec<u8> {
+        [&[ED25519], self.key.verifying_key().as_bytes().as_slice()].concat()
+    }
+
     fn private_key(&self, name: &str) -> String {
-        let public = [&[ED25519], self.key.verifying_key().as_bytes().as_slice()].concat();
         let private = [&[ED25519], self.key.as_bytes().as_slice()].concat();
-        format!("PRIVATE+KEY+{name}+{:08x}+{}", signed_note::key_id(name, &public), BASE64_STANDARD.encode(private))
+        format!("PRIVATE+KEY+{name}+{:08x}+{}", signed_note::key_id(name, &self.public_key()), BASE64_STANDARD.encode(private))
     }
 }
 

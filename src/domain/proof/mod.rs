@@ -3,6 +3,7 @@
 
 pub mod checkpoint; // signed heads
 pub mod entry; // commitments, what the tree holds
+pub mod growth; // from deletions to entries
 pub mod key; // signing and verifying
 pub mod receipt; // one file that proves one deletion
 pub mod record; // what was done, as bytes

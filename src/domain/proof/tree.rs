@@ -40,6 +40,17 @@ impl Tiles {
         self.0.get(&id).map(Vec::as_slice)
     }
 
+    /// Takes a tile out.
+    pub fn remove(&mut self, id: TileId) {
+        self.0.remove(&id);
+    }
+
+    /// The tiles that are there.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<TileId> {
+        self.0.keys().copied().collect()
+    }
+
     /// Appends leaves to a tree of `size` entries, and answers the tiles that changed. Needs [`tiles_of_root`].
     ///
     /// # Errors

@@ -319,7 +319,7 @@ impl Tenant {
             content_digest: if digest_is_good { got.content_digest } else { vec![] },
         };
         self.log.push(log.clone());
-        pb::DeleteChatMessageResponse { chat_message: Some(message.clone()), deletion_log: Some(log) }
+        pb::DeleteChatMessageResponse { chat_message: Some(message.clone()), deletion_log: Some(log), receipt: String::new() }
     }
 
     fn list_log(&mut self, request: &pb::ListDeletionLogsRequest, got: &Answer) -> Result<Answer, Refused> {

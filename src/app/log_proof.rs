@@ -1,0 +1,216 @@
+//! Proofs out of the log's trees. What is answered has been checked: a damaged tree proves nothing rather than something wrong.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::{Instant, sleep_until};
+
+use crate::app::App;
+use crate::domain::caller::Caller;
+use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
+use crate::domain::proof::checkpoint;
+use crate::domain::proof::entry::{Entry, Opening};
+use crate::domain::proof::growth::Leaf;
+use crate::domain::proof::receipt::Receipt;
+use crate::domain::proof::record::Record;
+use crate::domain::proof::tree::{
+    Head, check_consistency, check_inclusion, tiles_of_consistency, tiles_of_inclusion, tiles_of_root,
+};
+use crate::domain::proof::{Hash, ProofError};
+use crate::domain::violation::{FieldViolation, Rule};
+use crate::error::Error;
+use crate::storage;
+
+/// How long a caller may wait for a receipt.
+pub const MAX_RECEIPT_WAIT_SECONDS: u32 = 10;
+/// How often a caller who waits for a receipt has it looked for.
+const RECEIPT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The proof that an entry is in a tree.
+#[derive(Debug)]
+pub struct InclusionProof {
+    /// The entry's place in the tree.
+    pub index: u64,
+    /// How many entries the tree has.
+    pub tree_size: u64,
+    /// The entry.
+    pub entry: Entry,
+    /// The hashes from the leaf's sibling up.
+    pub hashes: Vec<Hash>,
+}
+
+/// The proof that a tree begins with another.
+#[derive(Debug)]
+pub struct ConsistencyProof {
+    /// How many entries the greater tree has.
+    pub new_tree_size: u64,
+    /// The hashes of the proof.
+    pub hashes: Vec<Hash>,
+}
+
+/// A checkpoint as it was published, with the head that it signs.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// The signed text.
+    pub text: String,
+    /// The head.
+    pub head: Head,
+}
+
+impl App {
+    /// Reads the newest checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::LogNotSigned`]; when the database is away.
+    pub async fn get_checkpoint(&self, caller: &Caller) -> Result<Checkpoint, Error> {
+        newest(&mut *self.connection().await?, caller.application).await
+    }
+
+    /// Proves that a deletion is in the tree of the given size, or of the newest checkpoint's.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] for a tree that has not the entry or is not signed yet, [`Error::DeletionLogNotFound`],
+    /// [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is away.
+    pub async fn get_inclusion_proof(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        id: DeletionLogId,
+        tree_size: Option<u64>,
+    ) -> Result<InclusionProof, Error> {
+        let mut connection = self.connection().await?;
+        let (leaf, checkpoint) = signed_leaf(&mut connection, caller.application, ticket_id, id).await?;
+        let tree_size = between("tree_size", tree_size, leaf.index + 1, checkpoint.head.size)?;
+        let hashes = included(&mut connection, caller.application, &leaf, tree_size, checkpoint.head).await?;
+        Ok(InclusionProof { index: leaf.index, tree_size, entry: leaf.entry, hashes })
+    }
+
+    /// Proves that the tree of the given size, or of the newest checkpoint's, begins with a smaller one.
+    ///
+    /// # Errors
+    /// [`Error::InvalidFields`] for trees that are not signed yet, [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is
+    /// away.
+    pub async fn get_consistency_proof(
+        &self,
+        caller: &Caller,
+        old_tree_size: u64,
+        new_tree_size: Option<u64>,
+    ) -> Result<ConsistencyProof, Error> {
+        let mut connection = self.connection().await?;
+        let signed = newest(&mut connection, caller.application).await?.head;
+        let new = between("new_tree_size", new_tree_size, 0, signed.size)?;
+        let old = between("old_tree_size", Some(old_tree_size), 0, new)?;
+        let mut needed = tiles_of_consistency(old, new);
+        needed.extend(tiles_of_root(old).into_iter().chain(tiles_of_root(new)).chain(tiles_of_consistency(new, signed.size)));
+        let tiles = storage::log_tree::tiles(&mut connection, caller.application, &needed).await?;
+        let proved = || {
+            let head = |size| Ok(Head { size, root: tiles.root(size)? });
+            let (old, new) = (head(old)?, head(new)?);
+            check_consistency(&tiles.consistency(new.size, signed.size)?, signed, new)?;
+            let hashes = tiles.consistency(old.size, new.size)?;
+            check_consistency(&hashes, new, old)?;
+            Ok(ConsistencyProof { new_tree_size: new.size, hashes })
+        };
+        proved().map_err(Error::log_corrupt)
+    }
+
+    /// Reads the receipt of a deletion, on the newest checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::DeletionLogNotFound`], [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is
+    /// away.
+    pub async fn get_receipt(&self, caller: &Caller, ticket_id: TicketId, id: DeletionLogId) -> Result<String, Error> {
+        let mut connection = self.connection().await?;
+        let application = caller.application;
+        let (leaf, checkpoint) = signed_leaf(&mut connection, application, ticket_id, id).await?;
+        let log = storage::deletion_log::find(&mut connection, application, ticket_id, id).await?;
+        let log = log.ok_or(Error::DeletionLogNotFound { ticket_id, id })?;
+        let application_id = storage::application::id_of(&mut connection, application).await?;
+        let previous = storage::log_tree::find_previous(&mut connection, application, &leaf).await?;
+        let opening = Opening { salt: leaf.salt, record: Record::of_deletion(&application_id, &log, previous.as_ref()) };
+        if opening.entry() != leaf.entry {
+            return Err(Error::log_corrupt(ProofError::NotIncluded));
+        }
+        let proof = included(&mut connection, application, &leaf, checkpoint.head.size, checkpoint.head).await?;
+        Ok(Receipt { opening, index: leaf.index, proof, checkpoint: checkpoint.text }.to_text())
+    }
+
+    /// Waits for the receipt of a deletion that has just been carried out; `None` when it is not there in time, or cannot be made: the
+    /// message is deleted, and that must not seem to have failed.
+    pub async fn wait_for_receipt(
+        &self,
+        caller: &Caller,
+        ticket_id: TicketId,
+        id: DeletionLogId,
+        wait: Duration,
+    ) -> Option<String> {
+        let end = Instant::now() + wait;
+        while Instant::now() < end {
+            match self.get_receipt(caller, ticket_id, id).await {
+                Ok(receipt) => return Some(receipt),
+                Err(Error::ReceiptNotReady { .. } | Error::LogNotSigned) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a receipt that was waited for cannot be made");
+                    return None;
+                }
+            }
+            sleep_until(end.min(Instant::now() + RECEIPT_INTERVAL)).await;
+        }
+        None
+    }
+}
+
+async fn newest(connection: &mut PgConnection, application: ApplicationKey) -> Result<Checkpoint, Error> {
+    let text = storage::log_tree::checkpoint(connection, application).await?.ok_or(Error::LogNotSigned)?;
+    let head = checkpoint::head_of(&text).map_err(Error::log_corrupt)?;
+    Ok(Checkpoint { text, head })
+}
+
+/// The entry of a deletion, and the newest checkpoint, which covers it.
+async fn signed_leaf(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    ticket_id: TicketId,
+    id: DeletionLogId,
+) -> Result<(Leaf, Checkpoint), Error> {
+    let leaf = storage::log_tree::find_leaf(connection, application, ticket_id, id).await?;
+    if leaf.is_none() && storage::deletion_log::find(connection, application, ticket_id, id).await?.is_none() {
+        return Err(Error::DeletionLogNotFound { ticket_id, id });
+    }
+    let checkpoint = newest(connection, application).await?;
+    let leaf = leaf.filter(|leaf| leaf.index < checkpoint.head.size).ok_or(Error::ReceiptNotReady { ticket_id, id })?;
+    Ok((leaf, checkpoint))
+}
+
+/// Proves that the entry is in the tree of a size up to the signed one.
+async fn included(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    leaf: &Leaf,
+    size: u64,
+    signed: Head,
+) -> Result<Vec<Hash>, Error> {
+    let mut needed = tiles_of_inclusion(size, leaf.index);
+    needed.extend(tiles_of_root(size).into_iter().chain(tiles_of_consistency(size, signed.size)));
+    let tiles = storage::log_tree::tiles(connection, application, &needed).await?;
+    let proved = || {
+        let head = Head { size, root: tiles.root(size)? };
+        check_consistency(&tiles.consistency(size, signed.size)?, signed, head)?;
+        let hashes = tiles.inclusion(size, leaf.index)?;
+        check_inclusion(&hashes, head, leaf.index, leaf.entry.leaf_hash())?;
+        Ok(hashes)
+    };
+    proved().map_err(Error::log_corrupt)
+}
+
+/// Takes the size of a tree; absent is the greatest.
+fn between(field: &'static str, size: Option<u64>, min: u64, max: u64) -> Result<u64, Error> {
+    match size {
+        None => Ok(max),
+        Some(size) if (min..=max).contains(&size) => Ok(size),
+        Some(_) => {
+            let end = |number| i64::try_from(number).unwrap_or(i64::MAX);
+            Err(Error::InvalidFields(vec![FieldViolation::new(field, Rule::Between { min: end(min), max: end(max) })]))
+        }
+    }
+}

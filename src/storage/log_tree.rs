@@ -1,0 +1,222 @@
+//! The log's trees as they are read, and the checkpoints of their heads.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+
+use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
+use crate::domain::proof::Hash;
+use crate::domain::proof::entry::Entry;
+use crate::domain::proof::growth::Leaf;
+use crate::domain::proof::tile::TileId;
+use crate::domain::proof::tree::{Head, Tiles};
+use crate::error::Error;
+use crate::storage::{Inconsistent, from_sqlx};
+
+/// The head of an application's tree.
+///
+/// # Errors
+/// When the database is away.
+pub async fn head(connection: &mut PgConnection, application: ApplicationKey) -> Result<Head, Error> {
+    let row = sqlx::query!(r#"select size, root from log_heads where application_key = $1"#, application.0)
+        .fetch_one(connection)
+        .await
+        .map_err(from_sqlx)?;
+    head_of(row.size, &row.root)
+}
+
+/// The newest checkpoint of an application's tree; `None` until one is signed.
+///
+/// # Errors
+/// When the database is away.
+pub async fn checkpoint(connection: &mut PgConnection, application: ApplicationKey) -> Result<Option<String>, Error> {
+    let checkpoint = sqlx::query_scalar!(r#"select checkpoint from log_heads where application_key = $1"#, application.0);
+    Ok(checkpoint.fetch_optional(connection).await.map_err(from_sqlx)?.flatten())
+}
+
+/// A head that the key has not signed yet.
+#[derive(Debug)]
+pub struct Unsigned {
+    /// The application's internal key.
+    pub application: ApplicationKey,
+    /// Its public id.
+    pub application_id: String,
+    /// The head to sign.
+    pub head: Head,
+    /// The last checkpoint by the same key.
+    pub checkpoint: Option<String>,
+}
+
+/// The heads that this key has not signed yet.
+///
+/// # Errors
+/// When the database is away.
+pub async fn unsigned(connection: &mut PgConnection, key: &str) -> Result<Vec<Unsigned>, Error> {
+    let rows = sqlx::query!(
+        r#"
+        select h.application_key, a.id, h.size, h.root,
+            case when h.signed_by = $1 then h.checkpoint end as checkpoint
+        from log_heads h
+        join applications a on a.key = h.application_key
+        where h.signed_size is distinct from h.size or h.signed_by is distinct from $1
+        "#,
+        key,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    let unsigned = rows.into_iter().map(|row| {
+        Ok(Unsigned {
+            application: ApplicationKey(row.application_key),
+            application_id: row.id,
+            head: head_of(row.size, &row.root)?,
+            checkpoint: row.checkpoint,
+        })
+    });
+    unsigned.collect()
+}
+
+/// Publishes the checkpoint of a head, unless one of a later head is there.
+///
+/// # Errors
+/// When the database is away.
+pub async fn publish(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    key: &str,
+    size: u64,
+    checkpoint: &str,
+) -> Result<(), Error> {
+    sqlx::query!(
+        r#"
+        update log_heads
+        set signed_size = $3, signed_by = $2, checkpoint = $4
+        where application_key = $1 and (signed_size is null or signed_size < $3 or signed_by <> $2)
+        "#,
+        application.0,
+        key,
+        i64::try_from(size).map_err(Error::internal)?,
+        checkpoint,
+    )
+    .execute(connection)
+    .await
+    .map_err(from_sqlx)?;
+    Ok(())
+}
+
+/// Reads tiles. Those that are not there are left out.
+///
+/// # Errors
+/// When the database is away.
+pub async fn tiles(connection: &mut PgConnection, application: ApplicationKey, ids: &BTreeSet<TileId>) -> Result<Tiles, Error> {
+    let mut tiles = Tiles::default();
+    if ids.is_empty() {
+        return Ok(tiles);
+    }
+    let levels: Vec<i16> = ids.iter().map(|id| i16::from(id.level)).collect();
+    let indexes = ids.iter().map(|id| i64::try_from(id.index).map_err(Error::internal)).collect::<Result<Vec<i64>, Error>>()?;
+    let rows = sqlx::query!(
+        r#"
+        select t.level, t.tile_index, t.hashes
+        from unnest($2::smallint[], $3::bigint[]) as asked (level, tile_index)
+        join log_tiles t on t.application_key = $1 and t.level = asked.level and t.tile_index = asked.tile_index
+        "#,
+        application.0,
+        &levels,
+        &indexes,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    for row in rows {
+        let level = u8::try_from(row.level).map_err(Error::internal)?;
+        tiles.insert(TileId { level, index: size_of(row.tile_index)? }, row.hashes);
+    }
+    Ok(tiles)
+}
+
+/// Finds the entry of a deletion; `None` while it waits.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_leaf(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    ticket_id: TicketId,
+    id: DeletionLogId,
+) -> Result<Option<Leaf>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select leaf_index, ticket_id, deletion_log_id, entry, salt
+        from log_leaves
+        where application_key = $1 and ticket_id = $2 and deletion_log_id = $3
+        "#,
+        application.0,
+        ticket_id.0,
+        id.0,
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(from_sqlx)?;
+    row.map(Row::leaf).transpose()
+}
+
+/// Finds the entry of the deletion before one in the same ticket.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_previous(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    leaf: &Leaf,
+) -> Result<Option<Entry>, Error> {
+    let entry = sqlx::query_scalar!(
+        r#"
+        select entry
+        from log_leaves
+        where application_key = $1 and ticket_id = $2 and deletion_log_id < $3
+        order by deletion_log_id desc
+        limit 1
+        "#,
+        application.0,
+        leaf.ticket_id.0,
+        leaf.deletion_log_id.0,
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(from_sqlx)?;
+    entry.map(|entry| bytes_32("entry", &entry).map(Entry)).transpose()
+}
+
+pub(super) struct Row {
+    pub(super) leaf_index: i64,
+    pub(super) ticket_id: i64,
+    pub(super) deletion_log_id: i64,
+    pub(super) entry: Vec<u8>,
+    pub(super) salt: Vec<u8>,
+}
+
+impl Row {
+    pub(super) fn leaf(self) -> Result<Leaf, Error> {
+        Ok(Leaf {
+            index: size_of(self.leaf_index)?,
+            ticket_id: TicketId(self.ticket_id),
+            deletion_log_id: DeletionLogId(self.deletion_log_id),
+            entry: Entry(bytes_32("entry", &self.entry)?),
+            salt: bytes_32("salt", &self.salt)?,
+        })
+    }
+}
+
+fn head_of(size: i64, root: &[u8]) -> Result<Head, Error> {
+    Ok(Head { size: size_of(size)?, root: Hash(bytes_32("root", root)?) })
+}
+
+fn size_of(size: i64) -> Result<u64, Error> {
+    u64::try_from(size).map_err(Error::internal)
+}
+
+pub(super) fn bytes_32(column: &'static str, bytes: &[u8]) -> Result<[u8; 32], Error> {
+    bytes.try_into().map_err(|_| Error::internal(Inconsistent { column, value: format!("{} bytes", bytes.len()) }))
+}
