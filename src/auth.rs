@@ -44,7 +44,15 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
 /// # Errors
 /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`]; when the database is away.
 pub async fn caller(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Error> {
-    app.authenticate(token(headers)?, application_of_host(headers, uri)).await
+    caller_of(app, headers, application_of_host(headers, uri)).await
+}
+
+/// Finds out who is calling for an application, where it is known which.
+///
+/// # Errors
+/// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`] also for a token of another application; when the database is away.
+pub async fn caller_of(app: &App, headers: &HeaderMap, application_id: Option<&str>) -> Result<Caller, Error> {
+    app.authenticate(token(headers)?, application_id).await
 }
 
 /// The application that the host name is for, where it names one.

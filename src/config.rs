@@ -34,6 +34,7 @@ pub struct DatabaseSettings {
 /// How the service listens and what it allows.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct ServerSettings {
     /// Address and port to listen on; port 0 takes a free one and logs it
     #[arg(long, env = "DESKLEDGER_LISTEN", default_value = "127.0.0.1:50051")]
@@ -74,6 +75,9 @@ pub struct ServerSettings {
     /// File of the last heads that the key has signed, kept apart from the database. Default: the key's file with .state at its end
     #[arg(long, env = "DESKLEDGER_LOG_STATE_FILE")]
     pub log_state_file: Option<PathBuf>,
+    /// Serve /log/, the deletion log's signed tree, to all; else to tokens with the scope logs:read. It holds salted digests, nothing personal
+    #[arg(long, env = "DESKLEDGER_PUBLIC_LOG")]
+    pub public_log: bool,
     /// Days for which the id of a request is remembered, 1 to 365
     #[arg(long, env = "DESKLEDGER_REQUEST_ID_RETENTION_DAYS", default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=365))]
     pub request_id_retention_days: i64,

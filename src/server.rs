@@ -72,7 +72,7 @@ fn doors(app: Arc<App>, health: HealthReporter, settings: &ServerSettings) -> st
     };
     let mut router = grpc::router(app.clone(), health, guard(grpc::error_response));
     if !settings.no_rest {
-        let rest = rest::router(app, settings.trust_forwarded, settings.webhook_window());
+        let rest = rest::router(app, settings.trust_forwarded, settings.webhook_window(), settings.public_log);
         router = router.merge(guard(rest::error_response)(rest));
     }
     let router = router.fallback(unknown);

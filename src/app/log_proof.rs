@@ -1,5 +1,6 @@
 //! Proofs out of the log's trees. What is answered has been checked: a damaged tree proves nothing rather than something wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -13,6 +14,7 @@ use crate::domain::proof::entry::{Entry, Opening};
 use crate::domain::proof::growth::Leaf;
 use crate::domain::proof::receipt::Receipt;
 use crate::domain::proof::record::Record;
+use crate::domain::proof::tile::{TILE_WIDTH, TilePath, tile_width};
 use crate::domain::proof::tree::{
     Head, check_consistency, check_inclusion, tiles_of_consistency, tiles_of_inclusion, tiles_of_root,
 };
@@ -23,6 +25,8 @@ use crate::storage;
 
 /// How long a caller may wait for a receipt.
 pub const MAX_RECEIPT_WAIT_SECONDS: u32 = 10;
+/// How many bytes a hash has.
+const HASH_BYTES: usize = 32;
 /// How often a caller who waits for a receipt has it looked for.
 const RECEIPT_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -63,7 +67,36 @@ impl App {
     /// # Errors
     /// [`Error::LogNotSigned`]; when the database is away.
     pub async fn get_checkpoint(&self, caller: &Caller) -> Result<Checkpoint, Error> {
-        newest(&mut *self.connection().await?, caller.application).await
+        self.log_checkpoint(caller.application).await
+    }
+
+    /// Reads the newest checkpoint of an application's log, for who may see its tree.
+    ///
+    /// # Errors
+    /// [`Error::LogNotSigned`]; when the database is away.
+    pub async fn log_checkpoint(&self, application: ApplicationKey) -> Result<Checkpoint, Error> {
+        newest(&mut *self.connection().await?, application).await
+    }
+
+    /// Reads a tile of an application's signed tree, or a bundle of its entries, as C2SP tlog-tiles has them; `None` where the tree has
+    /// not as many.
+    ///
+    /// # Errors
+    /// [`Error::LogNotSigned`]; when the database is away.
+    pub async fn log_tile(&self, application: ApplicationKey, path: TilePath) -> Result<Option<Vec<u8>>, Error> {
+        let mut connection = self.connection().await?;
+        let signed = newest(&mut connection, application).await?.head;
+        if path.width > tile_width(signed.size, path.id) {
+            return Ok(None);
+        }
+        if !path.entries {
+            let tiles = storage::log_tree::tiles(&mut connection, application, &BTreeSet::from([path.id])).await?;
+            return Ok(tiles.get(path.id).and_then(|hashes| hashes.get(..path.width * HASH_BYTES)).map(<[u8]>::to_vec));
+        }
+        let limit = i64::try_from(path.width).map_err(Error::internal)?;
+        let entries = storage::log_tree::entries(&mut connection, application, path.id.index * TILE_WIDTH as u64, limit).await?;
+        // Each led by its length in two bytes.
+        Ok((entries.len() == path.width).then(|| entries.iter().flat_map(|entry| [0, 32].into_iter().chain(entry.0)).collect()))
     }
 
     /// Proves that a deletion is in the tree of the given size, or of the newest checkpoint's.

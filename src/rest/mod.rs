@@ -7,6 +7,7 @@ mod deletion_log;
 mod docs;
 mod envelope;
 mod error;
+mod log;
 mod query;
 mod ticket;
 mod webhook;
@@ -49,8 +50,8 @@ struct Operation {
 
 /// Puts the operations together, behind authentication, and their description, open to all. `trust_forwarded` takes scheme and host of
 /// answered URLs from `X-Forwarded-Proto` and `X-Forwarded-Host`, which a proxy in front must then set. Signed
-/// webhooks from further than `webhook_window` ago are refused.
-pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration) -> Router {
+/// webhooks from further than `webhook_window` ago are refused. `public_log` serves the deletion log's tree without a token.
+pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration, public_log: bool) -> Router {
     let gate = Gate { app: app.clone(), refuse: error::response };
     let mut router = Router::new();
     for Operation { path, route, .. } in table() {
@@ -63,7 +64,8 @@ pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration) ->
         .route_layer(from_fn_with_state(gate, auth::authenticate))
         .merge(webhooks())
         .layer(map_response(not_kept))
-        .with_state(Door { app, trust_forwarded, webhook_window })
+        .with_state(Door { app: app.clone(), trust_forwarded, webhook_window })
+        .merge(log::router(app, public_log))
         .merge(docs::router())
 }
 

@@ -189,6 +189,34 @@ pub async fn find_previous(
     entry.map(|entry| bytes_32("entry", &entry).map(Entry)).transpose()
 }
 
+/// Reads entries in their order, from a place on.
+///
+/// # Errors
+/// When the database is away.
+pub async fn entries(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    from: u64,
+    limit: i64,
+) -> Result<Vec<Entry>, Error> {
+    let entries = sqlx::query_scalar!(
+        r#"
+        select entry
+        from log_leaves
+        where application_key = $1 and leaf_index >= $2
+        order by leaf_index
+        limit $3
+        "#,
+        application.0,
+        i64::try_from(from).map_err(Error::internal)?,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    entries.into_iter().map(|entry| bytes_32("entry", &entry).map(Entry)).collect()
+}
+
 pub(super) struct Row {
     pub(super) leaf_index: i64,
     pub(super) ticket_id: i64,

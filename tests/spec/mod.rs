@@ -19,6 +19,7 @@ mod ingest;
 mod ingest_deletion;
 mod ingest_holds;
 mod limits;
+mod log_tiles;
 mod page_tokens;
 mod paging;
 mod ticket_closing;
