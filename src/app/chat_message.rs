@@ -188,7 +188,7 @@ impl App {
             None => [0],
         };
         // Numbers are dense: passing over n messages is starting n numbers later.
-        let after = position.saturating_add(page.skip);
+        let after = position.saturating_add(page.skip).max(0);
         let key = PageKey { encoding: encoding.name, after, size: page.size };
         let cached = self.pages.get(application, ticket_id, key);
         let known = known_version.or(cached.as_ref().map(|page| page.version));
@@ -232,7 +232,7 @@ impl App {
         let mut connection = self.connection().await?;
         let application = caller.application;
         let mut messages = if let Some(ticket_id) = ticket_id {
-            let (after, size) = (MessageId(after_message), MAX_PAGE_SIZE);
+            let (after, size) = (MessageId(after_message.max(0)), MAX_PAGE_SIZE);
             let asked = PageAsked { ticket_id, after, size, known_version: None };
             let found = storage::chat_message::pages(&mut connection, application, &[asked]).await?.pop().flatten();
             let found = found.ok_or(Error::TicketNotFound { ticket_id })?;

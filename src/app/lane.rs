@@ -103,6 +103,8 @@ fn tuned(options: &PgConnectOptions, reads: bool) -> PgConnectOptions {
         ("enable_bitmapscan", "off"),
         ("enable_mergejoin", "off"),
         ("jit", "off"),
+        // The rows of one answer come one after the other.
+        ("max_parallel_workers_per_gather", "0"),
     ]);
     // Readers wait for no row.
     if reads { options } else { options.options([("lock_timeout", LOCK_TIMEOUT)]) }

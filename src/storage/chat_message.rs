@@ -6,13 +6,14 @@ use crate::domain::chat_message::ChatMessage;
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
 use crate::storage::message_row::MessageRow;
+use crate::storage::{place_of, required};
 
 /// A page to read.
 #[derive(Debug, Clone, Copy)]
 pub struct PageAsked {
     /// The ticket.
     pub ticket_id: TicketId,
-    /// The number after which the page begins. Numbers are dense, so that this is also how many messages are passed over: the cost does
+    /// The number after which the page begins, 0 or more. Numbers are dense, so that this is also how many messages are passed over: the cost does
     /// not depend on it.
     pub after: MessageId,
     /// How many messages at most.
@@ -27,13 +28,14 @@ pub struct PageFound {
     pub version: i64,
     /// How many messages the ticket has, tombstones included.
     pub message_count: i64,
+    ticket_id: TicketId,
     rows: Vec<MessageRow>,
 }
 
 impl PageFound {
     /// The messages, ascending by number.
     pub fn messages(&self) -> impl Iterator<Item = Result<ChatMessage<&str>, Error>> {
-        self.rows.iter().map(MessageRow::message)
+        self.rows.iter().map(|row| row.message_of(self.ticket_id))
     }
 }
 
@@ -53,7 +55,11 @@ pub async fn pages(
     let known_versions: Vec<Option<i64>> = asked.iter().map(|page| page.known_version).collect();
     let statement = sqlx::query!(
         r#"
-        select asked.ordinal, t.version, t.message_count, m.id, m.message_id, t.id as ticket_id, m.user_sendbird_id,
+        -- What is the same in all rows of a page stands in its first: a third of what a row holds, and of what sending it costs.
+        select case when m.message_id is null or m.message_id - 1 = asked.after then asked.ordinal end as ordinal,
+            case when m.message_id is null or m.message_id - 1 = asked.after then t.version end as version,
+            case when m.message_id is null or m.message_id - 1 = asked.after then t.message_count end as message_count,
+            m.id, m.message_id, null::bigint as ticket_id, m.user_sendbird_id,
             m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
             nullif(m.files, '[]') as files, m.external_id
         from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
@@ -78,12 +84,15 @@ pub async fn pages(
     );
     let rows = MessageRow::fetch_all(connection, statement).await?;
     let mut found: Vec<Option<PageFound>> = asked.iter().map(|_| None).collect();
+    let mut at = 0;
+    // The rows of a page come one after the other: the statement joins page by page.
     for row in rows {
-        let place = row.place_in(&mut found)?;
-        let page = match place {
-            Some(page) => page,
-            None => place.insert(PageFound { version: row.version()?, message_count: row.message_count()?, rows: Vec::new() }),
-        };
+        if let Some(ordinal) = row.ordinal()? {
+            let (version, message_count) = (row.version()?, row.message_count()?);
+            at = place_of(ordinal, asked.len())?;
+            found[at] = Some(PageFound { ticket_id: asked[at].ticket_id, version, message_count, rows: Vec::new() });
+        }
+        let page = required("ordinal", found.get_mut(at).and_then(Option::as_mut))?;
         if row.has_message()? {
             page.rows.push(row);
         }
@@ -129,8 +138,8 @@ pub async fn find(
     let rows = MessageRow::fetch_all(connection, statement).await?;
     let mut found: Vec<Option<Found>> = asked.iter().map(|_| None).collect();
     for row in rows {
-        let place = row.place_in(&mut found)?;
-        *place = Some(Found(row));
+        let at = place_of(required("ordinal", row.ordinal()?)?, asked.len())?;
+        found[at] = Some(Found(row));
     }
     Ok(found)
 }

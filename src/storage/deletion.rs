@@ -187,11 +187,10 @@ pub async fn delete(
     let mut attempts: Vec<Option<Attempt>> = asked.iter().map(|_| None).collect();
     let changed: HashSet<i64> = rows.iter().filter(|row| row.log_id.is_some()).map(|row| row.ticket_id).collect();
     for row in rows {
-        let (ordinal, bumps) = (row.ordinal, i64::from(changed.contains(&row.ticket_id)));
-        let order = asked.get(usize::try_from(ordinal - 1).unwrap_or(usize::MAX)).map(|asked| asked.order);
-        let mut attempt = row.attempt(order)?;
+        let (at, bumps) = (place_of(row.ordinal, asked.len())?, i64::from(changed.contains(&row.ticket_id)));
+        let mut attempt = row.attempt(Some(asked[at].order))?;
         attempt.version += bumps;
-        *place_of(Some(ordinal), &mut attempts)? = Some(attempt);
+        attempts[at] = Some(attempt);
     }
     Ok(attempts)
 }
@@ -227,8 +226,8 @@ pub async fn preview(
     .map_err(from_sqlx)?;
     let mut attempts: Vec<Option<Attempt>> = ids.iter().map(|_| None).collect();
     for row in rows {
-        let place = place_of(Some(row.ordinal), &mut attempts)?;
-        *place = Some(row.attempt(None)?);
+        let at = place_of(row.ordinal, ids.len())?;
+        attempts[at] = Some(row.attempt(None)?);
     }
     Ok(attempts)
 }

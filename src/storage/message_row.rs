@@ -10,7 +10,7 @@ use crate::domain::agent::Agent;
 use crate::domain::chat_message::{ChatMessage, File, UserType};
 use crate::domain::ids::{ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
-use crate::storage::{deletion_of, from_sqlx, known, place_of, required};
+use crate::storage::{deletion_of, from_sqlx, known, required};
 
 /// A row of a statement whose columns are these, in this order:
 ///
@@ -52,9 +52,8 @@ impl MessageRow {
         Ok(rows.into_iter().map(Self).collect())
     }
 
-    /// The row's place among the answers to what was asked.
-    pub(super) fn place_in<'a, T>(&self, places: &'a mut [T]) -> Result<&'a mut T, Error> {
-        place_of(self.get(0)?, places)
+    pub(super) fn ordinal(&self) -> Result<Option<i64>, Error> {
+        self.get(0)
     }
 
     pub(super) fn version(&self) -> Result<i64, Error> {
@@ -78,14 +77,18 @@ impl MessageRow {
     }
 
     pub(super) fn message(&self) -> Result<ChatMessage<&str>, Error> {
-        let (id, message_id, ticket_id) = self.ids()?;
+        self.message_of(TicketId(required("ticket_id", self.get(5)?)?))
+    }
+
+    /// The message of a row that leaves its ticket out.
+    pub(super) fn message_of(&self, ticket_id: TicketId) -> Result<ChatMessage<&str>, Error> {
         let deletion = match self.get::<DateTime<Utc>>(9)? {
             None => None,
             time => deletion_of(time, self.get(10)?, self.get::<Json<Agent>>(11)?.map(|Json(agent)| agent))?,
         };
         Ok(ChatMessage {
-            id,
-            message_id,
+            id: ChatMessageId(required("id", self.get(3)?)?),
+            message_id: MessageId(required("message_id", self.get(4)?)?),
             ticket_id,
             user_sendbird_id: required("user_sendbird_id", self.get(6)?)?,
             user_type: known(&UserType::ALL, UserType::as_str, "user_type", required("user_type", self.get(7)?)?)?,

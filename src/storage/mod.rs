@@ -103,9 +103,8 @@ fn deletion_of(
     Ok(Some(Deletion { time, requested_from, requested_by }))
 }
 
-/// The place of the row with this ordinal, from 1, among what was asked.
-fn place_of<T>(ordinal: Option<i64>, places: &mut [T]) -> Result<&mut T, Error> {
-    let ordinal = required("ordinal", ordinal)?;
-    let place = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1)).and_then(|at| places.get_mut(at));
+/// The place of an ordinal, from 1, among `count` that were asked for.
+fn place_of(ordinal: i64, count: usize) -> Result<usize, Error> {
+    let place = usize::try_from(ordinal).ok().and_then(|ordinal| ordinal.checked_sub(1)).filter(|place| *place < count);
     place.ok_or_else(|| Error::internal(Inconsistent { column: "ordinal", value: ordinal.to_string() }))
 }
