@@ -9,6 +9,7 @@ use crate::domain::ids::{DeletionLogId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
 use crate::storage;
+use crate::storage::deletion_log::place::Place;
 
 /// How many entries a part of an export has at most.
 const EXPORT_PART: i64 = 500;
@@ -46,10 +47,18 @@ impl App {
         let binding = Binding::new(caller.application, "ListDeletionLogs", filter);
         let (range, after) = self.start_of(binding, filter, "page_token", page.token.as_deref())?;
         let mut connection = self.connection().await?;
-        let total_size = storage::deletion_log::count(&mut connection, caller.application, filter, range).await?;
         let asked = page.size + 1; // one more tells whether there is a next page
-        let mut items =
-            storage::deletion_log::list(&mut connection, caller.application, filter, range, after, page.skip, asked).await?;
+        let (total_size, mut items) = if filter.chooses_all() {
+            let place = storage::deletion_log::place::find(&mut connection, caller.application, range, after, page.skip).await?;
+            let Place { total_size, after, skip } = place;
+            let items = storage::deletion_log::list_all(&mut connection, caller.application, range, after, skip, asked).await?;
+            (total_size, items)
+        } else {
+            let total_size = storage::deletion_log::count(&mut connection, caller.application, filter, range).await?;
+            let skip = page.skip;
+            let items = storage::deletion_log::list(&mut connection, caller.application, filter, range, after, skip, asked).await?;
+            (total_size, items)
+        };
         let more = cut_to(&mut items, page.size);
         let next_page_token = items.last().filter(|_| more).map(|last| token_after(binding, range, last));
         Ok(Page { items, next_page_token, total_size })

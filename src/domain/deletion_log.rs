@@ -64,6 +64,20 @@ pub struct DeletionLogFilter {
     pub reason: Option<DeletionReason>,
 }
 
+impl DeletionLogFilter {
+    /// Whether it chooses every entry of its range.
+    #[must_use]
+    pub fn chooses_all(&self) -> bool {
+        let Self { start_date: _, end_date: _, ticket_id, requested_by_id, requested_by_sendbird_id, requested_from, reason } =
+            self;
+        ticket_id.is_none()
+            && requested_by_id.is_none()
+            && requested_by_sendbird_id.is_none()
+            && requested_from.is_none()
+            && reason.is_none()
+    }
+}
+
 /// A range of UTC days, both ends included, at most a year long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DayRange {

@@ -1,5 +1,7 @@
 //! The log of deletions. It is only read here: rows are written by the statement that deletes.
 
+pub mod place;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -110,6 +112,43 @@ pub async fn list(
         filter.requested_by_sendbird_id,
         filter.requested_from.map(RequestedFrom::as_str),
         filter.reason.map(DeletionReason::as_str),
+        skip,
+        limit,
+    )
+    .fetch_all(connection)
+    .await
+    .map_err(from_sqlx)?;
+    rows.into_iter().map(Row::deletion_log).collect()
+}
+
+/// Lists entries newest first as [`list`] does, without a filter: a statement of its own, which is always planned as a walk along the
+/// index by time.
+///
+/// # Errors
+/// When the database is away.
+pub async fn list_all(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    range: DayRange,
+    after: Position,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<DeletionLog>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
+            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest
+        from deletion_logs
+        where application_key = $1 and delete_time >= $2 and (delete_time, id) < ($3, $4)
+        order by delete_time desc, id desc
+        offset $5
+        limit $6
+        "#,
+        application.0,
+        range.from(),
+        after.delete_time,
+        after.id.0,
         skip,
         limit,
     )

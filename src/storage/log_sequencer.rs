@@ -147,7 +147,7 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
     rows.into_iter().map(Row::pending).collect()
 }
 
-/// Writes what a tree has become. The old head must still be the head, and no later fence may have been there.
+/// Writes what a tree has become, and counts its entries by time. The old head must still be the head, and no later fence may have been there.
 ///
 /// # Errors
 /// [`Error::WriteConflict`] when it is not; when the database is away.
@@ -159,7 +159,7 @@ pub async fn grow(
     growth: &Growth,
 ) -> Result<(), Error> {
     let number = |number: u64| i64::try_from(number).map_err(Error::internal);
-    let Growth { leaves, tiles, head } = growth;
+    let Growth { leaves, tiles, head, .. } = growth;
     let indexes = leaves.iter().map(|leaf| number(leaf.index)).collect::<Result<Vec<i64>, Error>>()?;
     let tile_indexes = tiles.iter().map(|(id, _)| number(id.index)).collect::<Result<Vec<i64>, Error>>()?;
     let grown = sqlx::query!(
@@ -182,6 +182,15 @@ pub async fn grow(
             from unnest($12::smallint[], $13::bigint[], $14::bytea[]) as tile
             where exists (select from grown)
             on conflict (application_key, level, tile_index) do update set hashes = excluded.hashes
+        ),
+        counted as (
+            insert into deletion_log_counts (application_key, unit, start_time, count)
+            select $1, unit.name, date_trunc(unit.name, entry.delete_time, 'UTC'), count(*)
+            from unnest(array['day', 'hour', 'minute', 'second']) as unit (name)
+            cross join unnest($15::timestamptz[]) as entry (delete_time)
+            where exists (select from grown)
+            group by 2, 3
+            on conflict (application_key, unit, start_time) do update set count = deletion_log_counts.count + excluded.count
         )
         select application_key from grown
         "#,
@@ -199,6 +208,7 @@ pub async fn grow(
         &tiles.iter().map(|(id, _)| i16::from(id.level)).collect::<Vec<i16>>(),
         &tile_indexes,
         &tiles.iter().map(|(_, hashes)| hashes.clone()).collect::<Vec<_>>(),
+        &growth.delete_times,
     )
     .fetch_optional(connection)
     .await

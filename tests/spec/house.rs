@@ -96,7 +96,17 @@ fn every_statement_on_a_tenants_table_is_bound_to_the_application() {
     }
 }
 
-const TENANTS: [&str; 6] = ["tickets", "chat_messages", "deletion_logs", "requests", "holds", "list_milestones"];
+const TENANTS: [&str; 9] = [
+    "tickets",
+    "chat_messages",
+    "deletion_logs",
+    "requests",
+    "holds",
+    "list_milestones",
+    "log_leaves",
+    "log_tiles",
+    "deletion_log_counts",
+];
 /// The one statement for all tenants: request ids go by age.
 const FORGETTING: &str =
     "delete from requests where ctid = any (array(select ctid from requests where create_time < $1 order by create_time limit $2))";

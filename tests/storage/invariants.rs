@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::support::database::TestDatabase;
 
 /// Each finds what must never be there.
-const CONTRADICTIONS: [(&str, &str); 10] = [
+const CONTRADICTIONS: [(&str, &str); 11] = [
     (
         "a ticket that is not held by its one placing without a release, or is held by another",
         "select t.id from tickets t
@@ -67,6 +67,18 @@ const CONTRADICTIONS: [(&str, &str); 10] = [
             or h.size <> (select coalesce(max(leaf_index) + 1, 0) from log_leaves f where f.application_key = h.application_key)",
     ),
     (
+        "counts by time that are not those of the tree's entries",
+        "select coalesce(c.count, counted.count) from deletion_log_counts c
+         full join (
+            select f.application_key, unit.name as unit, date_trunc(unit.name, l.delete_time, 'UTC') as start_time, count(*) as count
+            from log_leaves f
+            join deletion_logs l on l.application_key = f.application_key and l.ticket_id = f.ticket_id and l.id = f.deletion_log_id
+            cross join unnest(array['day', 'hour', 'minute', 'second']) as unit (name)
+            group by 1, 2, 3
+         ) counted using (application_key, unit, start_time)
+         where c.count is distinct from counted.count",
+    ),
+    (
         "entries that are not in the order of their tickets",
         "select f.deletion_log_id from log_leaves f join log_leaves later
             on later.application_key = f.application_key and later.ticket_id = f.ticket_id and later.leaf_index > f.leaf_index
@@ -123,7 +135,8 @@ const ROWS: &str = "
     insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, entry, salt)
     values (1, 0, 1, 1, sha256('entry'), sha256('salt'));
     insert into log_tiles (application_key, level, tile_index, hashes) values (1, 0, 0, sha256('leaf'));
-    insert into log_heads (application_key, size, root, fence) values (1, 1, sha256('leaf'), 1);";
+    insert into log_heads (application_key, size, root, fence) values (1, 1, sha256('leaf'), 1);
+    insert into deletion_log_counts (application_key, unit, start_time, count) values (1, 'day', now(), 1);";
 
 /// What is tried, and the constraint that refuses it.
 const REFUSED: &[(&str, &str)] = &[
@@ -222,6 +235,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("update log_heads set signed_size = 1, signed_by = 'a'", "log_heads_signed_check"),
     ("update log_heads set signed_size = 1, checkpoint = 'a'", "log_heads_signed_check"),
     ("insert into log_sequencer select * from log_sequencer", "log_sequencer_pkey"),
+    ("insert into deletion_log_counts select * from deletion_log_counts", "deletion_log_counts_pkey"),
+    ("update deletion_log_counts set unit = 'week'", "deletion_log_counts_unit_check"),
+    ("update deletion_log_counts set count = 0", "deletion_log_counts_count_check"),
     ("update log_sequencer set only_row = false", "log_sequencer_only_row_check"),
 ];
 

@@ -5,6 +5,7 @@ mod hold_races;
 mod ingest;
 mod invariants;
 mod list_milestones;
+mod log_pages;
 mod log_sequencer;
 mod migrations;
 mod model;

@@ -35,7 +35,7 @@ pub fn is_of_background(statement: &str) -> bool {
 }
 
 /// The one statement that contains this.
-fn the_statement_with(mark: &str) -> String {
+pub fn the_statement_with(mark: &str) -> String {
     let found: Vec<String> = statements().into_iter().filter(|text| text.contains(mark)).collect();
     let [statement] = found.try_into().unwrap_or_else(|found| panic!("one statement has {mark:?}: {found:#?}"));
     statement
@@ -203,7 +203,7 @@ async fn buffers(connection: &mut PgConnection, ticket_id: i64, skip: i64) -> i6
 }
 
 /// How many pages of the database are touched by a statement that answers this many rows.
-async fn touched(connection: &mut PgConnection, statement: &str, rows: i64) -> i64 {
+pub async fn touched(connection: &mut PgConnection, statement: &str, rows: i64) -> i64 {
     let explain = format!("explain (analyze, buffers, format json) {statement}");
     let explained: Value = sqlx::query(AssertSqlSafe(explain)).fetch_one(connection).await.expect("a plan").get(0);
     let plan = &explained[0]["Plan"];

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+
 use crate::domain::deletion_log::DeletionLog;
 use crate::domain::ids::{DeletionLogId, TicketId};
 use crate::domain::proof::entry::{Entry, Opening};
@@ -39,6 +41,8 @@ pub struct Leaf {
 pub struct Growth {
     /// The new entries.
     pub leaves: Vec<Leaf>,
+    /// When their deletions were.
+    pub delete_times: Vec<DateTime<Utc>>,
     /// The tiles that are new or have grown.
     pub tiles: Vec<(TileId, Vec<u8>)>,
     /// The new head.
@@ -56,6 +60,7 @@ pub fn grow(application: &str, old: Head, mut edge: Tiles, pending: Vec<Pending>
     }
     let mut newest: HashMap<TicketId, Entry> = HashMap::new();
     let mut leaves = Vec::with_capacity(pending.len());
+    let delete_times = pending.iter().map(|pending| pending.log.delete_time).collect();
     for (Pending { log, previous }, index) in pending.into_iter().zip(old.size..) {
         let previous = newest.get(&log.ticket_id).copied().or(previous);
         let opening = Opening::of(Record::of_deletion(application, &log, previous.as_ref()));
@@ -68,5 +73,5 @@ pub fn grow(application: &str, old: Head, mut edge: Tiles, pending: Vec<Pending>
     let size = old.size + hashes.len() as u64;
     let head = Head { size, root: edge.root(size)? };
     let tiles = changed.into_iter().filter_map(|id| edge.get(id).map(|hashes| (id, hashes.to_vec()))).collect();
-    Ok(Growth { leaves, tiles, head })
+    Ok(Growth { leaves, delete_times, tiles, head })
 }
