@@ -1,7 +1,7 @@
 //! Where the server's programs are. There is no one place: Debian keeps them out of PATH.
 //!
 //! This file reads PATH from the environment. It is the one exception to the rule that only
-//! `config.rs` does: PATH is no setting of ours, and looking through it is the job here.
+//! `config/` does: PATH is no setting of ours, and looking through it is the job here.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

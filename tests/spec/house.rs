@@ -25,8 +25,8 @@ const SEES_ALL: [&str; 3] = ["server", "cli", "main"];
 const LIBRARIES: [(&str, &[&str]); 5] = [
     ("sqlx::query", &["src/storage/"]),
     ("sqlx", &["src/storage/", "src/app/", "src/cli/database.rs"]),
-    ("tonic", &["src/grpc/", "src/server.rs", "src/background/readiness.rs", "src/cli/healthcheck.rs"]),
-    ("axum", &["src/grpc/", "src/rest/", "src/server.rs", "src/auth.rs", "src/telemetry.rs"]),
+    ("tonic", &["src/grpc/", "src/server/", "src/background/readiness.rs", "src/cli/healthcheck.rs"]),
+    ("axum", &["src/grpc/", "src/rest/", "src/server/", "src/auth.rs", "src/telemetry.rs"]),
     ("chrono::Local", &[]),
 ];
 

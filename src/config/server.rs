@@ -1,35 +1,11 @@
-//! Every setting: a flag and an environment variable, with its unit, default and range. Read once, here.
+//! How the service listens and what it allows.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use clap::Args;
 use clap::builder::BoolishValueParser;
-use clap::{Args, ValueEnum};
-
-/// Which database the service works on.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Database")]
-pub struct DatabaseSettings {
-    /// URL of a PostgreSQL database to use, such as <postgres://user:password@host/deskledger>. Unset: a private server is started
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
-    pub database_url: Option<String>,
-    /// Directory of the private server's data. Default: /var/lib/deskledger as root, else the user's data directory
-    #[arg(long, env = "DESKLEDGER_DATA_DIR", global = true)]
-    pub data_dir: Option<PathBuf>,
-    /// Directory that holds the programs `postgres` and `initdb` for the private server. Default: searched for
-    #[arg(long, env = "DESKLEDGER_POSTGRES_BIN", global = true)]
-    pub postgres_bin: Option<PathBuf>,
-    /// Connections to the database, 8 to 500, three fifths of them lanes, on which frequent calls share statements
-    #[arg(long, env = "DESKLEDGER_DATABASE_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(8..=500), global = true)]
-    pub database_connections: u16,
-    /// Seconds that a call waits for a connection before it is answered UNAVAILABLE, 1 to 60
-    #[arg(long, env = "DESKLEDGER_DATABASE_WAIT_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60), global = true)]
-    pub database_wait_seconds: u64,
-    /// Seconds after which the database ends a statement, 1 to 600
-    #[arg(long, env = "DESKLEDGER_STATEMENT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600), global = true)]
-    pub statement_timeout_seconds: u64,
-}
 
 /// How the service listens and what it allows.
 #[derive(Debug, Clone, Args)]
@@ -83,48 +59,6 @@ pub struct ServerSettings {
     pub request_id_retention_days: i64,
 }
 
-/// What is logged, and how.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Log")]
-pub struct LogSettings {
-    /// What to log to standard error: a level (error, warn, info, debug, trace), or levels by module such as info,deskledger=debug
-    #[arg(long, env = "DESKLEDGER_LOG", default_value = "info,sqlx=warn", global = true)]
-    pub log: String,
-    /// Form of the log lines
-    #[arg(long, env = "DESKLEDGER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty, global = true)]
-    pub log_format: LogFormat,
-}
-
-/// Forms of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line
-    Json,
-    /// For people
-    Pretty,
-}
-
-impl DatabaseSettings {
-    /// The configured database; an empty setting is none.
-    #[must_use]
-    pub fn url(&self) -> Option<&str> {
-        self.database_url.as_deref().filter(|url| !url.is_empty())
-    }
-
-    /// How many connections are pooled, and how many are lanes.
-    #[must_use]
-    pub fn connections(&self) -> (u16, u16) {
-        let lanes = self.database_connections * 3 / 5;
-        (self.database_connections - lanes, lanes)
-    }
-
-    /// How long a call waits for a connection.
-    #[must_use]
-    pub fn wait(&self) -> Duration {
-        Duration::from_secs(self.database_wait_seconds)
-    }
-}
-
 impl ServerSettings {
     /// How long a call may take.
     #[must_use]
@@ -161,13 +95,4 @@ impl ServerSettings {
     pub fn request_id_retention(&self) -> TimeDelta {
         TimeDelta::days(self.request_id_retention_days)
     }
-}
-
-/// Where the private server keeps its data when no setting says so; `None` when the user has no home.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-pub fn default_data_dir() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let (home, data_home) = (variable("HOME"), variable("XDG_DATA_HOME"));
-    crate::embedded_postgres::default_data_dir(nix::unistd::geteuid(), home.as_deref(), data_home.as_deref())
 }

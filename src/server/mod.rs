@@ -1,0 +1,88 @@
+//! The server: the doors on one listener, their limits, and the drain at the end.
+
+mod connection;
+mod guard;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+use tower_http::cors::{AllowHeaders, CorsLayer};
+
+use crate::app::{App, LogSigner};
+use crate::background;
+use crate::config::ServerSettings;
+use crate::server::guard::{Guard, guarded};
+use crate::{grpc, rest, telemetry};
+
+/// Serves until `shutdown` is cancelled: then is no longer ready, accepts no more, lets the calls in flight end within the drain time, and
+/// drops what is left. A signer signs the log.
+///
+/// # Errors
+/// When the listener cannot be asked for its address.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    signer: Option<LogSigner>,
+    settings: &ServerSettings,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let drained = CancellationToken::new();
+    let health = tonic_health::server::HealthReporter::new();
+    let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone()).await;
+    let retention = background::request_retention::start(app.clone(), settings.request_id_retention(), shutdown.clone());
+    let milestones = background::list_milestones::start(app.clone(), shutdown.clone());
+    let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
+    let router = doors(app, health, settings)?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    connection::accept(listener, router, settings, shutdown).await;
+    // The last deletions get their receipts, too.
+    drained.cancel();
+    let _ = tokio::join!(readiness, retention, milestones, sequencer);
+    Ok(())
+}
+
+/// Both doors behind their guards, in one router.
+fn doors(app: Arc<App>, health: HealthReporter, settings: &ServerSettings) -> std::io::Result<Router> {
+    let guard = |refuse| {
+        let guard = Guard { limit: settings.request_timeout(), refuse };
+        move |services: Router| services.layer(from_fn_with_state(guard, guarded))
+    };
+    let mut router = grpc::router(app.clone(), health, guard(grpc::error_response));
+    if !settings.no_rest {
+        let rest = rest::router(app, settings.trust_forwarded, settings.webhook_window(), settings.public_log);
+        router = router.merge(guard(rest::error_response)(rest));
+    }
+    let router = router.fallback(unknown);
+    let router = if settings.cors_origins.is_empty() { router } else { router.layer(cors(&settings.cors_origins)?) };
+    Ok(router.layer(from_fn(telemetry::trace)))
+}
+
+/// Lets the browser pages of these origins call both doors.
+fn cors(origins: &[String]) -> std::io::Result<CorsLayer> {
+    let origin = |origin: &String| HeaderValue::try_from(origin).map_err(std::io::Error::other);
+    let origins: Vec<HeaderValue> = origins.iter().map(origin).collect::<Result<_, _>>()?;
+    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id", "etag", "retry-after"];
+    Ok(CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed.map(HeaderName::from_static)))
+}
+
+/// Answers what no door knows.
+async fn unknown(request: axum::http::Request<axum::body::Body>) -> Response {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        grpc::unknown_service()
+    } else if request.uri().path().starts_with(rest::BASE) {
+        rest::unknown_path()
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
+}
