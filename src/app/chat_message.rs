@@ -13,7 +13,7 @@ use crate::app::retry::Retry;
 use crate::app::work::{Append, MessageAsked};
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::{ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
-use crate::domain::ids::{ChatMessageId, MessageId, RequestId, TicketId};
+use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, RequestId, TicketId};
 use crate::domain::page::{Binding, PAGE_BYTES, PageRequest, keep_within};
 use crate::domain::request::RequestKey;
 use crate::error::Error;
@@ -214,7 +214,7 @@ impl App {
         }))
     }
 
-    /// Reads the next part of an export of a ticket's or the application's messages; `None` at the end.
+    /// Reads the next part of an export of a ticket's or the application's messages, perhaps from a replica; `None` at the end.
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::PageTokenInvalid`]; when the database is away.
@@ -229,22 +229,35 @@ impl App {
             Some(token) => binding.position("resume_token", token)?,
             None => [0, 0],
         };
-        let mut connection = self.connection().await?;
-        let application = caller.application;
-        let mut messages = if let Some(ticket_id) = ticket_id {
-            let (after, size) = (MessageId(after_message.max(0)), MAX_PAGE_SIZE);
-            let asked = PageAsked { ticket_id, after, size, known_version: None };
-            let found = storage::chat_message::pages(&mut connection, application, &[asked]).await?.pop().flatten();
-            let found = found.ok_or(Error::TicketNotFound { ticket_id })?;
-            found.messages().map(|message| message.map(ChatMessage::into_owned)).collect::<Result<_, _>>()?
-        } else {
-            let after = ExportPosition { ticket_id: TicketId(after_ticket), message_id: MessageId(after_message) };
-            storage::chat_message::export(&mut connection, application, after, MAX_PAGE_SIZE).await?
+        let after = ExportPosition { ticket_id: TicketId(after_ticket), message_id: MessageId(after_message) };
+        let mut reading = self.reading();
+        let mut messages = loop {
+            let outcome = export_part(&mut *reading.connection().await?, caller.application, ticket_id, after).await;
+            if !reading.again(&outcome) {
+                break outcome?;
+            }
         };
         keep_within(&mut messages, PAGE_BYTES, ChatMessage::answer_bytes);
         let resume_token = messages.last().map(|last| binding.token([last.ticket_id.0, last.message_id.0]));
         Ok(resume_token.map(|resume_token| ExportPart { messages, resume_token }))
     }
+}
+
+/// The next messages of an export of a ticket or of the application.
+async fn export_part(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    ticket_id: Option<TicketId>,
+    after: ExportPosition,
+) -> Result<Vec<ChatMessage>, Error> {
+    let Some(ticket_id) = ticket_id else {
+        return storage::chat_message::export(connection, application, after, MAX_PAGE_SIZE).await;
+    };
+    let (after, size) = (MessageId(after.message_id.0.max(0)), MAX_PAGE_SIZE);
+    let asked = PageAsked { ticket_id, after, size, known_version: None };
+    let found = storage::chat_message::pages(connection, application, &[asked]).await?.pop().flatten();
+    let found = found.ok_or(Error::TicketNotFound { ticket_id })?;
+    found.messages().map(|message| message.map(ChatMessage::into_owned)).collect()
 }
 
 /// Writes the page that the database answered.

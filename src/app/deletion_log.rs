@@ -1,11 +1,12 @@
 //! The log of deletions: reading and exporting it.
 
 use chrono::{DateTime, Datelike, NaiveDate};
+use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::domain::caller::Caller;
 use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Position};
-use crate::domain::ids::{DeletionLogId, TicketId};
+use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
 use crate::storage;
@@ -34,7 +35,7 @@ impl App {
         found.ok_or(Error::DeletionLogNotFound { ticket_id, id })
     }
 
-    /// Lists entries newest first.
+    /// Lists entries newest first, perhaps from a replica.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] for the range of days, [`Error::PageTokenInvalid`]; when the database is away.
@@ -46,25 +47,20 @@ impl App {
     ) -> Result<Page<DeletionLog>, Error> {
         let binding = Binding::new(caller.application, "ListDeletionLogs", filter);
         let (range, after) = self.start_of(binding, filter, "page_token", page.token.as_deref())?;
-        let mut connection = self.connection().await?;
-        let asked = page.size + 1; // one more tells whether there is a next page
-        let (total_size, mut items) = if filter.chooses_all() {
-            let place = storage::deletion_log::place::find(&mut connection, caller.application, range, after, page.skip).await?;
-            let Place { total_size, after, skip } = place;
-            let items = storage::deletion_log::list_all(&mut connection, caller.application, range, after, skip, asked).await?;
-            (total_size, items)
-        } else {
-            let total_size = storage::deletion_log::count(&mut connection, caller.application, filter, range).await?;
-            let skip = page.skip;
-            let items = storage::deletion_log::list(&mut connection, caller.application, filter, range, after, skip, asked).await?;
-            (total_size, items)
+        let (application, asked) = (caller.application, page.size + 1); // one more tells whether there is a next page
+        let mut reading = self.reading();
+        let (total_size, mut items) = loop {
+            let outcome = page_of(&mut *reading.connection().await?, application, filter, range, after, page.skip, asked).await;
+            if !reading.again(&outcome) {
+                break outcome?;
+            }
         };
         let more = cut_to(&mut items, page.size);
         let next_page_token = items.last().filter(|_| more).map(|last| token_after(binding, range, last));
         Ok(Page { items, next_page_token, total_size })
     }
 
-    /// Reads the next part of an export of the log, newest first; `None` at the end.
+    /// Reads the next part of an export of the log, newest first, perhaps from a replica; `None` at the end.
     ///
     /// # Errors
     /// [`Error::InvalidFields`] for the range of days, [`Error::PageTokenInvalid`]; when the database is away.
@@ -76,8 +72,14 @@ impl App {
     ) -> Result<Option<LogExportPart>, Error> {
         let binding = Binding::new(caller.application, "ExportDeletionLogs", filter);
         let (range, after) = self.start_of(binding, filter, "resume_token", resume_token)?;
-        let mut connection = self.connection().await?;
-        let logs = storage::deletion_log::list(&mut connection, caller.application, filter, range, after, 0, EXPORT_PART).await?;
+        let (application, mut reading) = (caller.application, self.reading());
+        let logs = loop {
+            let mut connection = reading.connection().await?;
+            let outcome = storage::deletion_log::list(&mut connection, application, filter, range, after, 0, EXPORT_PART).await;
+            if !reading.again(&outcome) {
+                break outcome?;
+            }
+        };
         let resume_token = logs.last().map(|last| token_after(binding, range, last));
         Ok(resume_token.map(|resume_token| LogExportPart { logs, resume_token }))
     }
@@ -108,6 +110,26 @@ impl App {
             }
             _ => Err(Error::PageTokenInvalid { field }),
         }
+    }
+}
+
+/// How many entries there are, and `limit` of them.
+async fn page_of(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    filter: &DeletionLogFilter,
+    range: DayRange,
+    after: Position,
+    skip: i64,
+    limit: i64,
+) -> Result<(i64, Vec<DeletionLog>), Error> {
+    if filter.chooses_all() {
+        let place = storage::deletion_log::place::find(connection, application, range, after, skip).await?;
+        let Place { total_size, after, skip } = place;
+        Ok((total_size, storage::deletion_log::list_all(connection, application, range, after, skip, limit).await?))
+    } else {
+        let total_size = storage::deletion_log::count(connection, application, filter, range).await?;
+        Ok((total_size, storage::deletion_log::list(connection, application, filter, range, after, skip, limit).await?))
     }
 }
 

@@ -16,6 +16,7 @@ mod log_verify;
 mod page_cache;
 mod queue;
 mod rejected_event;
+mod replica;
 mod request;
 mod retry;
 mod signed_heads;
@@ -43,6 +44,7 @@ pub use crate::app::log_signer::LogSigner;
 pub use crate::app::log_verify::{Flaw, LogVerification};
 use crate::app::page_cache::PageCache;
 pub use crate::app::rejected_event::RejectedEvent;
+pub use crate::app::replica::Replicas;
 pub use crate::app::token::{IssuedToken, NewToken};
 use crate::app::work::AllLanes;
 use crate::domain::clock::Clock;
@@ -60,6 +62,8 @@ pub struct App {
     /// The hot calls do not use the pool.
     lanes: AllLanes,
     pages: PageCache,
+    /// For reads that need not be the newest.
+    replicas: Replicas,
     reason_rule: ReasonRule,
 }
 
@@ -90,7 +94,7 @@ impl App {
         let lanes = AllLanes::start(&options, settings.lane_connections, pool.options().get_acquire_timeout());
         let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
         let (tokens, pages) = (token::cache(settings.token_cache_ttl), PageCache::new(settings.page_cache_bytes));
-        Self { pool, clock, probe, tokens, lanes, pages, reason_rule: settings.reason_rule }
+        Self { pool, clock, probe, tokens, lanes, pages, replicas: Replicas::none(), reason_rule: settings.reason_rule }
     }
 
     /// Whether calls can be served: the database is reachable and has every migration of this build.

@@ -4,4 +4,5 @@ pub mod embedded_postgres;
 pub mod list_milestones;
 pub mod log_sequencer;
 pub mod readiness;
+pub mod replicas;
 pub mod request_retention;

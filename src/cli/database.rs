@@ -10,8 +10,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use crate::app::{App, AppSettings};
-use crate::config::{DatabaseSettings, ServerSettings, default_data_dir};
+use crate::app::{App, AppSettings, Replicas};
+use crate::config::{DatabaseSettings, ReplicaSettings, ServerSettings, default_data_dir};
 use crate::domain::clock::SystemClock;
 use crate::domain::deletion::ReasonRule;
 use crate::embedded_postgres::{Durability, EmbeddedPostgres, Error, Settings};
@@ -21,6 +21,8 @@ use crate::storage::migration;
 const DATABASE_NAME: &str = "deskledger";
 /// Connections of the private server beyond those of the service: for other commands beside it.
 const SPARE_CONNECTIONS: u16 = 20;
+/// The longest that a call waits for a connection to a replica: the primary can be asked as well.
+const REPLICA_WAIT: Duration = Duration::from_secs(1);
 
 /// A private server that this process owns, shared with the loop that restarts it.
 pub(super) type Owned = Arc<Mutex<EmbeddedPostgres>>;
@@ -46,15 +48,7 @@ impl Database {
     /// Opens the database; a private one is made and migrated where needed.
     pub(super) async fn open(settings: DatabaseSettings, running: Running) -> anyhow::Result<Self> {
         if let Some(url) = settings.url() {
-            const WRONG: &str = "DATABASE_URL is not the URL of a PostgreSQL database";
-            // The driver would take the URL of any kind of database for one of PostgreSQL.
-            ensure!(
-                url.starts_with("postgres://") || url.starts_with("postgresql://"),
-                "{WRONG}: it should begin with postgres://"
-            );
-            // The driver's words may quote the URL, password and all.
-            let Ok(options) = url.parse::<PgConnectOptions>() else { bail!("{WRONG}: postgres://user:password@host:port/name") };
-            return Ok(Self { options: tuned(options, &settings), owned: None, settings });
+            return Ok(Self { options: tuned(parse_url("DATABASE_URL", url)?, &settings), owned: None, settings });
         }
         let server = Settings {
             data_dir: data_dir(&settings)
@@ -81,32 +75,48 @@ impl Database {
     }
 
     /// Makes the use cases of a service over this database.
-    pub(super) fn app(&self, server: &ServerSettings) -> Arc<App> {
-        self.app_with(AppSettings {
+    pub(super) fn app(&self, server: &ServerSettings) -> anyhow::Result<Arc<App>> {
+        let app = self.app_with(AppSettings {
             token_cache_ttl: server.token_cache_ttl(),
             page_cache_bytes: server.page_cache_bytes(),
             lane_connections: self.settings.connections().1,
             reason_rule: if server.require_deletion_reason { ReasonRule::Required } else { ReasonRule::Optional },
-        })
+        });
+        Ok(Arc::new(app.with_replicas(self.replicas(&server.replicas)?)))
     }
 
     /// Makes the use cases for a command that ends: it remembers no tokens and no pages.
     pub(super) fn app_of_command(&self) -> Arc<App> {
-        self.app_with(AppSettings {
+        Arc::new(self.app_with(AppSettings {
             token_cache_ttl: Duration::ZERO,
             page_cache_bytes: 0,
             lane_connections: self.settings.connections().1,
             reason_rule: ReasonRule::Optional,
-        })
+        }))
     }
 
-    fn app_with(&self, settings: AppSettings) -> Arc<App> {
+    fn app_with(&self, settings: AppSettings) -> App {
         let (pooled, _) = self.settings.connections();
         let pool = PgPoolOptions::new()
             .max_connections(pooled.into())
             .acquire_timeout(self.settings.wait())
             .connect_lazy_with(self.options.clone());
-        Arc::new(App::new(pool, Arc::new(SystemClock), settings))
+        App::new(pool, Arc::new(SystemClock), settings)
+    }
+
+    /// A pool for each replica. Their sessions write nothing, even where a URL names a primary by mistake.
+    fn replicas(&self, settings: &ReplicaSettings) -> anyhow::Result<Replicas> {
+        let pool = |url| {
+            let options = tuned(parse_url("DESKLEDGER_READ_URL", url)?, &self.settings);
+            Ok(PgPoolOptions::new()
+                .max_connections(self.settings.connections().0.into())
+                .acquire_timeout(self.settings.wait().min(REPLICA_WAIT))
+                // Each connection is asked how far it is before it is read from.
+                .test_before_acquire(false)
+                .connect_lazy_with(options.options([("default_transaction_read_only", "on")])))
+        };
+        let pools: Vec<_> = settings.urls().map(pool).collect::<anyhow::Result<_>>()?;
+        Ok(Replicas::new(pools, settings.max_lag()))
     }
 
     /// The same for a command that needs all migrations.
@@ -143,6 +153,19 @@ impl Database {
         connection.close().await?;
         self.migrate().await
     }
+}
+
+fn parse_url(setting: &str, url: &str) -> anyhow::Result<PgConnectOptions> {
+    // The driver would take the URL of any kind of database for one of PostgreSQL.
+    ensure!(
+        url.starts_with("postgres://") || url.starts_with("postgresql://"),
+        "{setting} is not the URL of a PostgreSQL database: it should begin with postgres://"
+    );
+    // The driver's words may quote the URL, password and all.
+    let Ok(options) = url.parse::<PgConnectOptions>() else {
+        bail!("{setting} is not the URL of a PostgreSQL database: postgres://user:password@host:port/name")
+    };
+    Ok(options)
 }
 
 fn data_dir(settings: &DatabaseSettings) -> Option<PathBuf> {

@@ -42,7 +42,7 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     let listener = serve::bind(&arguments.server).await?;
     let database = Database::open(database, Running::Refuse).await?;
     database.migrate().await?;
-    let app = database.app(&arguments.server);
+    let app = database.app(&arguments.server)?;
     let application = application(&app).await?;
     let mut import = Import::new(&app, &application, None);
     import.read(CONVERSATIONS.as_bytes(), ProgressBar::hidden()).await?;

@@ -32,7 +32,7 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     if arguments.migrate {
         database.migrate().await?;
     }
-    let app = database.app(&arguments.server);
+    let app = database.app(&arguments.server)?;
     serve(listener, database, app, &arguments.server, shutdown).await
 }
 

@@ -2,12 +2,14 @@
 
 mod database;
 mod log;
+mod replicas;
 mod server;
 
 use std::path::PathBuf;
 
 pub use crate::config::database::DatabaseSettings;
 pub use crate::config::log::{LogFormat, LogSettings};
+pub use crate::config::replicas::ReplicaSettings;
 pub use crate::config::server::ServerSettings;
 
 /// Where the private server keeps its data when no setting says so; `None` when the user has no home.

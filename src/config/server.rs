@@ -7,6 +7,8 @@ use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use crate::config::ReplicaSettings;
+
 /// How the service listens and what it allows.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
@@ -57,6 +59,9 @@ pub struct ServerSettings {
     /// Days for which the id of a request is remembered, 1 to 365
     #[arg(long, env = "DESKLEDGER_REQUEST_ID_RETENTION_DAYS", default_value_t = 7, value_parser = clap::value_parser!(i64).range(1..=365))]
     pub request_id_retention_days: i64,
+    /// Which replicas of the database reads may go to.
+    #[command(flatten)]
+    pub replicas: ReplicaSettings,
 }
 
 impl ServerSettings {

@@ -37,13 +37,14 @@ pub async fn serve(
     let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone()).await;
     let retention = background::request_retention::start(app.clone(), settings.request_id_retention(), shutdown.clone());
     let milestones = background::list_milestones::start(app.clone(), shutdown.clone());
+    let replicas = background::replicas::start(app.clone(), shutdown.clone());
     let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
     let router = doors(app, health, settings)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     connection::accept(listener, router, settings, shutdown).await;
     // The last deletions get their receipts, too.
     drained.cancel();
-    let _ = tokio::join!(readiness, retention, milestones, sequencer);
+    let _ = tokio::join!(readiness, retention, milestones, replicas, sequencer);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ pub mod log_tree;
 mod message_row;
 pub mod migration;
 pub mod rejected_event;
+pub mod replica;
 pub mod request;
 pub mod ticket;
 pub mod token;

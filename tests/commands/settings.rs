@@ -39,6 +39,7 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
         ("--token-cache-seconds", 0, 60),
         ("--page-cache-mib", 0, 65_536),
         ("--request-id-retention-days", 1, 365),
+        ("--read-max-lag-ms", 50, 600_000),
     ];
     let help = |flag: &str| {
         let settings = settings();
@@ -81,6 +82,11 @@ fn what_is_no_database_url_is_refused_and_its_password_is_not_shown() {
         assert!(refused.contains("DATABASE_URL is not the URL of a PostgreSQL database"), "{url}: {refused}");
         assert!(!refused.contains("hunter2"), "{url}: {refused}");
     }
+    let replicas = "postgres://user@host/deskledger,mysql://user:hunter2@host/deskledger";
+    let mut serve = deskledger(&["serve", "--listen", "127.0.0.1:0", "--read-url", replicas]);
+    let refused = run(serve.env("DATABASE_URL", "postgres://user@host/deskledger")).failed(1);
+    assert!(refused.contains("DESKLEDGER_READ_URL is not the URL of a PostgreSQL database"), "{refused}");
+    assert!(!refused.contains("hunter2"), "{refused}");
     let help = run(deskledger(&["serve", "--help"]).env("DATABASE_URL", "postgres://user:hunter2@host/deskledger")).good();
     assert!(!help.contains("hunter2"), "{help}");
 }

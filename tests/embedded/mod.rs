@@ -1,7 +1,7 @@
 //! What operators are promised of the private server, and developers of the one that tests share: both started, stopped and killed for
 //! real. The program that is killed is `examples/embedded_postgres.rs`, which `cargo test` builds.
 
-mod process;
+pub mod process;
 
 mod data_directories;
 mod dev_cluster;

@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("grpc", &["app", "domain", "auth", "error", "telemetry"]),
     ("rest", &["app", "domain", "auth", "error", "telemetry"]),
     ("telemetry", &["config", "domain", "error"]),
-    ("background", &["app", "grpc", "embedded_postgres"]),
+    ("background", &["app", "domain", "grpc", "embedded_postgres"]),
     ("embedded_postgres", &[]),
     ("config", &["embedded_postgres"]),
     ("lib", &[]),

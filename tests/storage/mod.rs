@@ -12,6 +12,7 @@ mod model;
 mod pages;
 mod proxy;
 mod races;
+mod replicas;
 mod statements;
 
 use std::time::Duration;

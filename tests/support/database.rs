@@ -67,6 +67,15 @@ impl TestDatabase {
         Self { options: server.database(&name), name }
     }
 
+    /// A migrated database on a server of the test's own, which must outlive it.
+    pub async fn on(server: &PgConnectOptions) -> Self {
+        let name = unique_name();
+        execute(server, &format!("create database {name}")).await;
+        let made = Self { options: server.clone().database(&name), name };
+        migration::run(&mut made.connect().await).await.expect("the migrations run");
+        made
+    }
+
     /// A database that is not there yet: see [`Self::appear`].
     pub fn absent() -> Self {
         let name = unique_name();

@@ -10,6 +10,7 @@ pub mod raw_line;
 pub mod door;
 pub mod http;
 pub mod refusal;
+pub mod replicated;
 pub mod ticket;
 pub mod webhook;
 pub mod world;

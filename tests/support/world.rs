@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use deskledger::app::{App, AppSettings, LogSequencer, LogSigner, NewToken};
+use deskledger::app::{App, AppSettings, LogSequencer, LogSigner, NewToken, Replicas};
 use deskledger::config::ServerSettings;
 use deskledger::domain::caller::Scope;
 use deskledger::domain::deletion::{ReasonRule, RequestedFrom};
@@ -108,7 +108,7 @@ impl World {
     /// A service on a database that the test has prepared, which signs its log with this key.
     pub async fn signing_on(database: TestDatabase, key: TestKey, settings: ServerSettings) -> Self {
         let pool = database.pool(CONNECTIONS);
-        Self::made(database, pool, settings, Some(key)).await
+        Self::made(database, pool, settings, Some(key), Replicas::none()).await
     }
 
     /// A service with other settings, or on a database that the test has prepared.
@@ -119,12 +119,24 @@ impl World {
 
     /// A service that reaches the database by connections of the test's making.
     pub async fn with_pool(database: TestDatabase, pool: PgPool, settings: ServerSettings) -> Self {
-        Self::made(database, pool, settings, None).await
+        Self::made(database, pool, settings, None, Replicas::none()).await
     }
 
-    async fn made(database: TestDatabase, pool: PgPool, settings: ServerSettings, key: Option<TestKey>) -> Self {
+    /// A service that may read from replicas.
+    pub async fn with_replicas(database: TestDatabase, replicas: Replicas) -> Self {
+        let pool = database.pool(CONNECTIONS);
+        Self::made(database, pool, default_settings(), None, replicas).await
+    }
+
+    async fn made(
+        database: TestDatabase,
+        pool: PgPool,
+        settings: ServerSettings,
+        key: Option<TestKey>,
+        replicas: Replicas,
+    ) -> Self {
         let clock = Arc::new(TestClock::new());
-        let app = Arc::new(App::new(pool, clock.clone(), app_settings(&settings)));
+        let app = Arc::new(App::new(pool, clock.clone(), app_settings(&settings)).with_replicas(replicas));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
         let shutdown = CancellationToken::new();
