@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::domain::caller::Scope;
 use crate::domain::deletion::NotDeletable;
-use crate::domain::ids::{ChatMessageId, DeletionLogId, RequestId, TicketId};
+use crate::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, RequestId, TicketId};
 use crate::domain::proof::ProofError;
 use crate::domain::ticket::TicketStatus;
 use crate::domain::violation::FieldViolation;
@@ -41,6 +41,8 @@ pub enum Error {
     ChatMessageNotFound { ticket_id: TicketId, id: ChatMessageId },
     /// The ticket has no such log entry, or the application no such ticket.
     DeletionLogNotFound { ticket_id: TicketId, id: DeletionLogId },
+    /// The ticket has no such placing or release of a legal hold, or the application no such ticket.
+    HoldEventNotFound { ticket_id: TicketId, id: HoldEventId },
     /// The application has no such rejected event.
     RejectedEventNotFound { id: i64 },
     /// The message was deleted before.
@@ -67,8 +69,8 @@ pub enum Error {
     DatabaseUnavailable(#[source] Source),
     /// The caller's deadline or the service's time limit passed.
     DeadlineExceeded,
-    /// The deletion's entry is not in a signed tree yet.
-    ReceiptNotReady { ticket_id: TicketId, id: DeletionLogId },
+    /// The entry of a deletion, or of a placing or release of a legal hold, is not in a signed tree yet.
+    ReceiptNotReady { ticket_id: TicketId, id: i64 },
     /// The application's log has not been signed yet.
     LogNotSigned,
     /// The log's trees contradict their checkpoints, or its rows their trees; the source is for the log only.
@@ -188,6 +190,11 @@ impl Error {
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
                 row(NotFound, "DELETION_LOG_NOT_FOUND", "deskp400201", message, metadata)
             }
+            Self::HoldEventNotFound { ticket_id, id } => {
+                let message = "The specified hold event doesn't exist.".to_owned();
+                let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
+                row(NotFound, "HOLD_EVENT_NOT_FOUND", "deskp400201", message, metadata)
+            }
             Self::RejectedEventNotFound { id } => {
                 let message = "The specified rejected event doesn't exist.".to_owned();
                 row(NotFound, "REJECTED_EVENT_NOT_FOUND", "deskp400201", message, vec![("id", id.to_string())])
@@ -243,7 +250,7 @@ impl Error {
             }
             Self::DeadlineExceeded => unexpected(Kind::DeadlineExceeded, "DEADLINE_EXCEEDED", "The call took too long."),
             Self::ReceiptNotReady { ticket_id, id } => {
-                let message = "The deletion is not in a signed tree yet. Repeat the call.".to_owned();
+                let message = "The entry is not in a signed tree yet. Repeat the call.".to_owned();
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
                 row(FailedPrecondition, "RECEIPT_NOT_READY", "deskp400602", message, metadata)
             }
@@ -275,6 +282,7 @@ impl Error {
             | Self::TicketNotFound { .. }
             | Self::ChatMessageNotFound { .. }
             | Self::DeletionLogNotFound { .. }
+            | Self::HoldEventNotFound { .. }
             | Self::RejectedEventNotFound { .. }
             | Self::ChatMessageAlreadyDeleted { .. }
             | Self::TicketNotClosed { .. }

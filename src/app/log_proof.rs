@@ -1,34 +1,27 @@
 //! Proofs out of the log's trees. What is answered has been checked: a damaged tree proves nothing rather than something wrong.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use sqlx::PgConnection;
-use tokio::time::{Instant, sleep_until};
 
 use crate::app::App;
 use crate::domain::caller::Caller;
 use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
+use crate::domain::proof::Hash;
+use crate::domain::proof::act::ActId;
 use crate::domain::proof::checkpoint;
-use crate::domain::proof::entry::{Entry, Opening};
+use crate::domain::proof::entry::Entry;
 use crate::domain::proof::growth::Leaf;
-use crate::domain::proof::receipt::Receipt;
-use crate::domain::proof::record::Record;
 use crate::domain::proof::tile::{TILE_WIDTH, TilePath, tile_width};
 use crate::domain::proof::tree::{
     Head, check_consistency, check_inclusion, tiles_of_consistency, tiles_of_inclusion, tiles_of_root,
 };
-use crate::domain::proof::{Hash, ProofError};
 use crate::domain::violation::{FieldViolation, Rule};
 use crate::error::Error;
 use crate::storage;
 
-/// How long a caller may wait for a receipt.
-pub const MAX_RECEIPT_WAIT_SECONDS: u32 = 10;
 /// How many bytes a hash has.
 const HASH_BYTES: usize = 32;
-/// How often a caller who waits for a receipt has it looked for.
-const RECEIPT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The proof that an entry is in a tree.
 #[derive(Debug)]
@@ -112,7 +105,7 @@ impl App {
         tree_size: Option<u64>,
     ) -> Result<InclusionProof, Error> {
         let mut connection = self.connection().await?;
-        let (leaf, checkpoint) = signed_leaf(&mut connection, caller.application, ticket_id, id).await?;
+        let (leaf, checkpoint) = signed_deletion(&mut connection, caller.application, ticket_id, id).await?;
         let tree_size = between("tree_size", tree_size, leaf.index + 1, checkpoint.head.size)?;
         let hashes = included(&mut connection, caller.application, &leaf, tree_size, checkpoint.head).await?;
         Ok(InclusionProof { index: leaf.index, tree_size, entry: leaf.entry, hashes })
@@ -146,51 +139,6 @@ impl App {
         };
         proved().map_err(Error::log_corrupt)
     }
-
-    /// Reads the receipt of a deletion, on the newest checkpoint.
-    ///
-    /// # Errors
-    /// [`Error::DeletionLogNotFound`], [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is
-    /// away.
-    pub async fn get_receipt(&self, caller: &Caller, ticket_id: TicketId, id: DeletionLogId) -> Result<String, Error> {
-        let mut connection = self.connection().await?;
-        let application = caller.application;
-        let (leaf, checkpoint) = signed_leaf(&mut connection, application, ticket_id, id).await?;
-        let log = storage::deletion_log::find(&mut connection, application, ticket_id, id).await?;
-        let log = log.ok_or(Error::DeletionLogNotFound { ticket_id, id })?;
-        let application_id = storage::application::id_of(&mut connection, application).await?;
-        let previous = storage::log_tree::find_previous(&mut connection, application, &leaf).await?;
-        let opening = Opening { salt: leaf.salt, record: Record::of_deletion(&application_id, &log, previous.as_ref()) };
-        if opening.entry() != leaf.entry {
-            return Err(Error::log_corrupt(ProofError::NotIncluded));
-        }
-        let proof = included(&mut connection, application, &leaf, checkpoint.head.size, checkpoint.head).await?;
-        Ok(Receipt { opening, index: leaf.index, proof, checkpoint: checkpoint.text }.to_text())
-    }
-
-    /// Waits for the receipt of a deletion that has just been carried out; `None` when it is not there in time, or cannot be made: the
-    /// message is deleted, and that must not seem to have failed.
-    pub async fn wait_for_receipt(
-        &self,
-        caller: &Caller,
-        ticket_id: TicketId,
-        id: DeletionLogId,
-        wait: Duration,
-    ) -> Option<String> {
-        let end = Instant::now() + wait;
-        while Instant::now() < end {
-            match self.get_receipt(caller, ticket_id, id).await {
-                Ok(receipt) => return Some(receipt),
-                Err(Error::ReceiptNotReady { .. } | Error::LogNotSigned) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "a receipt that was waited for cannot be made");
-                    return None;
-                }
-            }
-            sleep_until(end.min(Instant::now() + RECEIPT_INTERVAL)).await;
-        }
-        None
-    }
 }
 
 async fn newest(connection: &mut PgConnection, application: ApplicationKey) -> Result<Checkpoint, Error> {
@@ -200,23 +148,34 @@ async fn newest(connection: &mut PgConnection, application: ApplicationKey) -> R
 }
 
 /// The entry of a deletion, and the newest checkpoint, which covers it.
-async fn signed_leaf(
+async fn signed_deletion(
     connection: &mut PgConnection,
     application: ApplicationKey,
     ticket_id: TicketId,
     id: DeletionLogId,
 ) -> Result<(Leaf, Checkpoint), Error> {
-    let leaf = storage::log_tree::find_leaf(connection, application, ticket_id, id).await?;
-    if leaf.is_none() && storage::deletion_log::find(connection, application, ticket_id, id).await?.is_none() {
-        return Err(Error::DeletionLogNotFound { ticket_id, id });
+    match signed_leaf(connection, application, ActId::Deletion(ticket_id, id)).await? {
+        Some(signed) => Ok(signed),
+        None if storage::deletion_log::find(connection, application, ticket_id, id).await?.is_none() => {
+            Err(Error::DeletionLogNotFound { ticket_id, id })
+        }
+        None => Err(Error::ReceiptNotReady { ticket_id, id: id.0 }),
     }
+}
+
+/// The entry of an act, and the newest checkpoint, where that covers it.
+pub(super) async fn signed_leaf(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    act: ActId,
+) -> Result<Option<(Leaf, Checkpoint)>, Error> {
+    let Some(leaf) = storage::log_tree::find_leaf(connection, application, act).await? else { return Ok(None) };
     let checkpoint = newest(connection, application).await?;
-    let leaf = leaf.filter(|leaf| leaf.index < checkpoint.head.size).ok_or(Error::ReceiptNotReady { ticket_id, id })?;
-    Ok((leaf, checkpoint))
+    Ok((leaf.index < checkpoint.head.size).then_some((leaf, checkpoint)))
 }
 
 /// Proves that the entry is in the tree of a size up to the signed one.
-async fn included(
+pub(super) async fn included(
     connection: &mut PgConnection,
     application: ApplicationKey,
     leaf: &Leaf,

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use crate::app::App;
-use crate::domain::ids::{DeletionLogId, TicketId};
 use crate::domain::proof::Hash;
 use crate::domain::proof::ProofError;
+use crate::domain::proof::act::{ActId, Chain};
 use crate::domain::proof::checkpoint;
 use crate::domain::proof::entry::{Entry, Opening};
 use crate::domain::proof::key::VerifierKey;
@@ -27,36 +27,30 @@ const PART: u64 = 2000;
 pub enum Flaw {
     /// The tree has no entry at this place.
     NoLeaf { index: u64 },
-    /// The entry's log row is gone.
-    NoRow { index: u64, ticket_id: TicketId, id: DeletionLogId },
-    /// The log row, its salt, or the deletion before it in the ticket is not what the entry was made of.
-    OtherRow { index: u64, ticket_id: TicketId, id: DeletionLogId },
+    /// The entry's row is gone.
+    NoRow { index: u64, act: ActId },
+    /// The row, its salt, or the act before it in the ticket is not what the entry was made of.
+    OtherRow { index: u64, act: ActId },
     /// A stored tile is not that of the entries.
     OtherTile { id: TileId },
     /// The entries do not make the stored or the signed root.
     OtherRoot { size: u64 },
     /// The checkpoint is not good.
     Checkpoint(ProofError),
-    /// A log row is neither in the tree nor waiting for it.
-    NoEntry { ticket_id: TicketId, id: DeletionLogId },
+    /// An act is neither in the tree nor waiting for it.
+    NoEntry { act: ActId },
 }
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoLeaf { index } => write!(f, "entry {index} is not in the table of leaves"),
-            Self::NoRow { index, ticket_id, id } => {
-                write!(f, "entry {index}: the deletion log {id} of ticket {ticket_id} is not there")
-            }
-            Self::OtherRow { index, ticket_id, id } => {
-                write!(f, "entry {index}: the deletion log {id} of ticket {ticket_id} is not what the entry was made of")
-            }
+            Self::NoRow { index, act } => write!(f, "entry {index}: {act} is not there"),
+            Self::OtherRow { index, act } => write!(f, "entry {index}: {act} is not what the entry was made of"),
             Self::OtherTile { id } => write!(f, "the tile {}/{} is not that of the entries", id.level, id.index),
             Self::OtherRoot { size } => write!(f, "the first {size} entries do not make the root"),
             Self::Checkpoint(error) => error.fmt(f),
-            Self::NoEntry { ticket_id, id } => {
-                write!(f, "the deletion log {id} of ticket {ticket_id} is neither in the tree nor waiting for it")
-            }
+            Self::NoEntry { act } => write!(f, "{act} is neither in the tree nor waiting for it"),
         }
     }
 }
@@ -70,7 +64,7 @@ pub struct LogVerification<'a> {
     signed: Option<Head>,
     done: u64,
     tiles: Tiles,
-    newest: HashMap<TicketId, Entry>,
+    newest: HashMap<Chain, Entry>,
 }
 
 impl App {
@@ -140,14 +134,13 @@ impl LogVerification<'_> {
         let mut leaves = Vec::with_capacity(rows.len());
         let mut rows = rows.into_iter();
         for index in self.done..end {
-            let LeafRow { leaf, log } = rows.next().filter(|row| row.leaf.index == index).ok_or(Flaw::NoLeaf { index })?;
-            let (ticket_id, id) = (leaf.ticket_id, leaf.deletion_log_id);
-            let log = log.ok_or(Flaw::NoRow { index, ticket_id, id })?;
-            let record = Record::of_deletion(&self.application.id, &log, self.newest.get(&ticket_id));
+            let LeafRow { leaf, act } = rows.next().filter(|row| row.leaf.index == index).ok_or(Flaw::NoLeaf { index })?;
+            let act = act.ok_or(Flaw::NoRow { index, act: leaf.act })?;
+            let record = Record::of(&self.application.id, &act, self.newest.get(&act.chain()));
             if (Opening { salt: leaf.salt, record }).entry() != leaf.entry {
-                return Err(Flaw::OtherRow { index, ticket_id, id });
+                return Err(Flaw::OtherRow { index, act: leaf.act });
             }
-            self.newest.insert(ticket_id, leaf.entry);
+            self.newest.insert(act.chain(), leaf.entry);
             leaves.push(leaf.entry.leaf_hash());
         }
         Ok(leaves)
@@ -163,7 +156,7 @@ impl LogVerification<'_> {
         }
         let mut connection = self.app.connection().await?;
         let lost = storage::log_row::find_lost(&mut connection, self.application.key).await?;
-        Ok(lost.map(|(ticket_id, id)| Flaw::NoEntry { ticket_id, id }))
+        Ok(lost.map(|act| Flaw::NoEntry { act }))
     }
 
     /// Compares tiles with the stored ones, and forgets them. A stored one may have grown since.

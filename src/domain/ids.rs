@@ -33,6 +33,11 @@ pub struct MessageId(pub i64);
 #[serde(transparent)]
 pub struct DeletionLogId(pub i64);
 
+/// The id of a placing or a release of a legal hold, unique in the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct HoldEventId(pub i64);
+
 /// The caller's own id of a mutating call, by which a repeat is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
@@ -51,6 +56,12 @@ impl fmt::Display for ChatMessageId {
 }
 
 impl fmt::Display for DeletionLogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for HoldEventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

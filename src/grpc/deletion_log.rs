@@ -8,7 +8,8 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::caller::Scope;
 use crate::domain::deletion_log::{DeletionLog, DeletionLogFilter, MAX_PAGE_SIZE};
-use crate::domain::ids::{DeletionLogId, TicketId};
+use crate::domain::hold::{self, HoldAction, HoldEvent};
+use crate::domain::ids::{DeletionLogId, HoldEventId, TicketId};
 use crate::domain::proof::Hash;
 use crate::domain::text;
 use crate::domain::violation::{FieldViolation, Rule, Violations};
@@ -103,6 +104,35 @@ impl DeletionLogService for Door {
         Ok(Response::new(proto::GetReceiptResponse { receipt }))
     }
 
+    async fn list_hold_events(
+        &self,
+        request: Request<proto::ListHoldEventsRequest>,
+    ) -> Result<Response<proto::ListHoldEventsResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let ticket_id = violations.check(parse::ticket_id("ticket_id", request.ticket_id));
+        let page = parse::page(request.page_size, 0, request.page_token, hold::MAX_PAGE_SIZE, &mut violations);
+        let (ticket_id, page) = violations.finish(ticket_id.zip(page))?;
+        let page = self.app.list_hold_events(&caller, ticket_id, &page).await?;
+        Ok(Response::new(proto::ListHoldEventsResponse {
+            hold_events: page.items.into_iter().map(render_hold_event).collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_hold_receipt(
+        &self,
+        request: Request<proto::GetHoldReceiptRequest>,
+    ) -> Result<Response<proto::GetHoldReceiptResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let ticket_id = violations.check(parse::ticket_id("ticket_id", request.ticket_id));
+        let id = violations.check(parse::id("id", request.id)).map(HoldEventId);
+        let (ticket_id, id) = violations.finish(ticket_id.zip(id))?;
+        let receipt = self.app.get_hold_receipt(&caller, ticket_id, id).await?;
+        Ok(Response::new(proto::GetHoldReceiptResponse { receipt }))
+    }
+
     type ExportDeletionLogsStream = Pin<Box<dyn Stream<Item = Result<proto::ExportDeletionLogsResponse, Status>> + Send>>;
 
     async fn export_deletion_logs(
@@ -165,6 +195,23 @@ pub(super) fn render(log: DeletionLog) -> proto::DeletionLog {
         reason_detail: log.reason_detail,
         token_id: log.token_id,
         content_digest: log.content_digest,
+    }
+}
+
+fn render_hold_event(event: HoldEvent) -> proto::HoldEvent {
+    let action = match event.action {
+        HoldAction::Placed => proto::HoldAction::Placed,
+        HoldAction::Released => proto::HoldAction::Released,
+    };
+    proto::HoldEvent {
+        id: event.id.0,
+        ticket_id: event.ticket_id.0,
+        action: action.into(),
+        placed_id: event.placed_id.map(|id| id.0).unwrap_or_default(),
+        create_time: Some(parse::timestamp(event.create_time)),
+        reason: event.reason,
+        requested_by: event.requested_by.map(Into::into),
+        token_id: event.token_id,
     }
 }
 

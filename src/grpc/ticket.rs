@@ -230,6 +230,7 @@ fn render(ticket: Ticket) -> proto::Ticket {
 
 fn render_hold(hold: Hold) -> proto::Hold {
     proto::Hold {
+        id: hold.id.0,
         reason: hold.reason,
         place_time: Some(parse::timestamp(hold.place_time)),
         requested_by: hold.requested_by.map(Into::into),

@@ -1,23 +1,24 @@
 //! Growing the log's trees: who does it, what waits for it, and the writes of it. All in one transaction, but for the look at what there
 //! is to do.
 
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::ApplicationKey;
+use crate::domain::proof::act::ActId;
 use crate::domain::proof::entry::Entry;
 use crate::domain::proof::growth::{Growth, Pending};
 use crate::domain::proof::tree::Head;
 use crate::error::Error;
+use crate::storage::act_row::ActRow;
 use crate::storage::log_tree::bytes_32;
-use crate::storage::{deletion_log, from_sqlx};
+use crate::storage::{Inconsistent, from_sqlx};
 
 /// What there is to do, and whether this process may.
 #[derive(Debug, Clone, Copy)]
 pub struct Todo {
-    /// Deletions wait to become entries.
+    /// Acts wait to become entries.
     pub pending: bool,
     /// Nobody else grows the trees at present.
     pub free: bool,
@@ -33,7 +34,7 @@ pub async fn todo(connection: &mut PgConnection, holder: &str, key: Option<&str>
     sqlx::query_as!(
         Todo,
         r#"
-        select exists (select from pending_leaves) as "pending!",
+        select exists (select from pending_leaves) or exists (select from pending_acts) as "pending!",
             s.holder = $1 or s.expire_time < clock_timestamp() as "free!",
             $2::text is not null
                 and exists (select from log_heads where signed_size is distinct from size or signed_by is distinct from $2)
@@ -90,7 +91,7 @@ pub async fn release(connection: &mut PgConnection, holder: &str) -> Result<(), 
     Ok(())
 }
 
-/// The applications with deletions that wait: their keys and public ids.
+/// The applications with acts that wait: their keys and public ids.
 ///
 /// # Errors
 /// When the database is away.
@@ -100,6 +101,7 @@ pub async fn waiting(connection: &mut PgConnection) -> Result<Vec<(ApplicationKe
         select a.key, a.id
         from applications a
         where exists (select from pending_leaves p where p.application_key = a.key)
+            or exists (select from pending_acts p where p.application_key = a.key)
         "#
     )
     .fetch_all(connection)
@@ -108,35 +110,72 @@ pub async fn waiting(connection: &mut PgConnection) -> Result<Vec<(ApplicationKe
     Ok(rows.into_iter().map(|row| (ApplicationKey(row.key), row.id)).collect())
 }
 
-/// Takes an application's waiting deletions, the lowest ids first. A ticket's row is locked while its deletion is made, so that of two
-/// in one ticket the lower id is never seen later.
+/// Takes an application's waiting acts in their order. A ticket's row is locked while something is done in it and gets its number, and all
+/// are looked for at one moment: so what is done later in a ticket is never seen earlier.
 ///
 /// # Errors
 /// When the database is away.
 pub async fn take(connection: &mut PgConnection, application: ApplicationKey, limit: i64) -> Result<Vec<Pending>, Error> {
     let rows = sqlx::query_as!(
-        Row,
+        ActRow,
         r#"
-        with taken as (
-            delete from pending_leaves
-            where application_key = $1
-                and deletion_log_id = any (
-                    array(select deletion_log_id from pending_leaves where application_key = $1 order by deletion_log_id limit $2)
-                )
-            returning ticket_id, deletion_log_id
-        )
-        select l.id, l.ticket_id, l.chat_message_id, l.message_id, l.user_sendbird_id, l.user_type, l.create_time, l.delete_time,
-            l.requested_from, l.requested_by as "requested_by: Json<Agent>", l.reason, l.reason_detail, l.token_id, l.content_digest,
+        with waiting as materialized (
             (
-                select leaf.entry
-                from log_leaves leaf
-                where leaf.application_key = $1 and leaf.ticket_id = l.ticket_id
-                order by leaf.deletion_log_id desc
-                limit 1
+                select deletion_log_id as number, ticket_id, deletion_log_id, null::bigint as hold_id
+                from pending_leaves
+                where application_key = $1
+                order by deletion_log_id
+                limit $2
+            )
+            union all
+            (
+                select number, null, null, hold_id
+                from pending_acts
+                where application_key = $1
+                order by number
+                limit $2
+            )
+            order by number
+            limit $2
+        ),
+        taken_leaves as (
+            delete from pending_leaves
+            where application_key = $1 and deletion_log_id = any (array(select deletion_log_id from waiting))
+        ),
+        taken_acts as (
+            delete from pending_acts
+            where application_key = $1 and number = any (array(select number from waiting where deletion_log_id is null))
+        )
+        select null::bigint as leaf_index, null::bytea as entry, null::bytea as salt, waiting.ticket_id as leaf_ticket_id,
+            waiting.deletion_log_id as leaf_deletion_log_id, waiting.hold_id as leaf_hold_id, l.id as "id?", l.ticket_id as "ticket_id?",
+            l.chat_message_id as "chat_message_id?", l.message_id as "message_id?", l.user_sendbird_id as "user_sendbird_id?",
+            l.user_type as "user_type?", l.create_time as "create_time?", l.delete_time as "delete_time?",
+            l.requested_from as "requested_from?", l.requested_by as "requested_by: Json<Agent>", l.reason,
+            l.reason_detail as "reason_detail?", l.token_id as "token_id?", l.content_digest as "content_digest?", h.id as "hold_id?",
+            h.ticket_id as "hold_ticket_id?", h.action as "hold_action?", h.placed_id, h.create_time as "hold_time?",
+            h.reason as "hold_reason?", h.requested_by as "hold_requested_by: Json<Agent>", h.token_id as "hold_token_id?",
+            coalesce(
+                (
+                    select leaf.entry
+                    from log_leaves leaf
+                    where leaf.application_key = $1 and leaf.ticket_id = l.ticket_id
+                    order by leaf.deletion_log_id desc
+                    limit 1
+                ),
+                (
+                    select leaf.entry
+                    from holds before
+                    join log_leaves leaf on leaf.application_key = $1 and leaf.hold_id = before.id
+                    where before.application_key = $1 and before.ticket_id = h.ticket_id and before.id < h.id
+                    order by before.id desc
+                    limit 1
+                )
             ) as previous
-        from taken
-        join deletion_logs l on l.application_key = $1 and l.ticket_id = taken.ticket_id and l.id = taken.deletion_log_id
-        order by l.id
+        from waiting
+        left join deletion_logs l
+            on l.application_key = $1 and l.ticket_id = waiting.ticket_id and l.id = waiting.deletion_log_id
+        left join holds h on h.application_key = $1 and h.id = waiting.hold_id
+        order by waiting.number
         "#,
         application.0,
         limit,
@@ -144,10 +183,17 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
     .fetch_all(connection)
     .await
     .map_err(from_sqlx)?;
-    rows.into_iter().map(Row::pending).collect()
+    rows.into_iter().map(pending).collect()
 }
 
-/// Writes what a tree has become, and counts its entries by time. The old head must still be the head, and no later fence may have been there.
+fn pending(mut row: ActRow) -> Result<Pending, Error> {
+    let previous = row.previous.take().map(|entry| bytes_32("entry", &entry).map(Entry)).transpose()?;
+    let act = row.act()?;
+    let act = act.ok_or_else(|| Error::internal(Inconsistent { column: "pending act", value: "without its row".to_owned() }))?;
+    Ok(Pending { act, previous })
+}
+
+/// Writes what a tree has become, and counts its deletions by time. The old head must still be the head, and no later fence may have been there.
 ///
 /// # Errors
 /// [`Error::WriteConflict`] when it is not; when the database is away.
@@ -162,6 +208,16 @@ pub async fn grow(
     let Growth { leaves, tiles, head, .. } = growth;
     let indexes = leaves.iter().map(|leaf| number(leaf.index)).collect::<Result<Vec<i64>, Error>>()?;
     let tile_indexes = tiles.iter().map(|(id, _)| number(id.index)).collect::<Result<Vec<i64>, Error>>()?;
+    let (mut ticket_ids, mut deletion_log_ids, mut hold_ids) = (Vec::new(), Vec::new(), Vec::new());
+    for leaf in leaves {
+        let (ticket_id, deletion_log_id, hold_id) = match leaf.act {
+            ActId::Deletion(ticket_id, id) => (Some(ticket_id.0), Some(id.0), None),
+            ActId::Hold(id) => (None, None, Some(id.0)),
+        };
+        ticket_ids.push(ticket_id);
+        deletion_log_ids.push(deletion_log_id);
+        hold_ids.push(hold_id);
+    }
     let grown = sqlx::query!(
         r#"
         with grown as (
@@ -171,9 +227,9 @@ pub async fn grow(
             returning application_key
         ),
         leaves as (
-            insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, entry, salt)
+            insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, hold_id, entry, salt)
             select $1, leaf.*
-            from unnest($7::bigint[], $8::bigint[], $9::bigint[], $10::bytea[], $11::bytea[]) as leaf
+            from unnest($7::bigint[], $8::bigint[], $9::bigint[], $16::bigint[], $10::bytea[], $11::bytea[]) as leaf
             where exists (select from grown)
         ),
         tiles as (
@@ -201,58 +257,18 @@ pub async fn grow(
         number(old.size)?,
         old.root.0.as_slice(),
         &indexes,
-        &leaves.iter().map(|leaf| leaf.ticket_id.0).collect::<Vec<i64>>(),
-        &leaves.iter().map(|leaf| leaf.deletion_log_id.0).collect::<Vec<i64>>(),
+        &ticket_ids as _,
+        &deletion_log_ids as _,
         &leaves.iter().map(|leaf| leaf.entry.0.to_vec()).collect::<Vec<_>>(),
         &leaves.iter().map(|leaf| leaf.salt.to_vec()).collect::<Vec<_>>(),
         &tiles.iter().map(|(id, _)| i16::from(id.level)).collect::<Vec<i16>>(),
         &tile_indexes,
         &tiles.iter().map(|(_, hashes)| hashes.clone()).collect::<Vec<_>>(),
         &growth.delete_times,
+        &hold_ids as _,
     )
     .fetch_optional(connection)
     .await
     .map_err(from_sqlx)?;
     grown.map(drop).ok_or(Error::WriteConflict)
-}
-
-struct Row {
-    id: i64,
-    ticket_id: i64,
-    chat_message_id: i64,
-    message_id: i64,
-    user_sendbird_id: String,
-    user_type: String,
-    create_time: DateTime<Utc>,
-    delete_time: DateTime<Utc>,
-    requested_from: String,
-    requested_by: Option<Json<Agent>>,
-    reason: Option<String>,
-    reason_detail: String,
-    token_id: String,
-    content_digest: Vec<u8>,
-    previous: Option<Vec<u8>>,
-}
-
-impl Row {
-    fn pending(self) -> Result<Pending, Error> {
-        let previous = self.previous.as_deref().map(|entry| bytes_32("entry", entry).map(Entry)).transpose()?;
-        let log = deletion_log::Row {
-            id: self.id,
-            ticket_id: self.ticket_id,
-            chat_message_id: self.chat_message_id,
-            message_id: self.message_id,
-            user_sendbird_id: self.user_sendbird_id,
-            user_type: self.user_type,
-            create_time: self.create_time,
-            delete_time: self.delete_time,
-            requested_from: self.requested_from,
-            requested_by: self.requested_by,
-            reason: self.reason,
-            reason_detail: self.reason_detail,
-            token_id: self.token_id,
-            content_digest: self.content_digest,
-        };
-        Ok(Pending { log: log.deletion_log()?, previous })
-    }
 }

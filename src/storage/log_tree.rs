@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
+use crate::domain::ids::{ApplicationKey, DeletionLogId, HoldEventId, TicketId};
 use crate::domain::proof::Hash;
+use crate::domain::proof::act::{Act, ActId};
 use crate::domain::proof::entry::Entry;
 use crate::domain::proof::growth::Leaf;
 use crate::domain::proof::tile::TileId;
 use crate::domain::proof::tree::{Head, Tiles};
 use crate::error::Error;
-use crate::storage::{Inconsistent, from_sqlx};
+use crate::storage::{Inconsistent, from_sqlx, required};
 
 /// The head of an application's tree.
 ///
@@ -135,26 +136,26 @@ pub async fn tiles(connection: &mut PgConnection, application: ApplicationKey, i
     Ok(tiles)
 }
 
-/// Finds the entry of a deletion; `None` while it waits.
+/// Finds the entry of an act; `None` while it waits.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn find_leaf(
-    connection: &mut PgConnection,
-    application: ApplicationKey,
-    ticket_id: TicketId,
-    id: DeletionLogId,
-) -> Result<Option<Leaf>, Error> {
+pub async fn find_leaf(connection: &mut PgConnection, application: ApplicationKey, act: ActId) -> Result<Option<Leaf>, Error> {
+    let (ticket_id, deletion_log_id, hold_id) = match act {
+        ActId::Deletion(ticket_id, id) => (Some(ticket_id.0), Some(id.0), None),
+        ActId::Hold(id) => (None, None, Some(id.0)),
+    };
     let row = sqlx::query_as!(
         Row,
         r#"
-        select leaf_index, ticket_id, deletion_log_id, entry, salt
+        select leaf_index, ticket_id, deletion_log_id, hold_id, entry, salt
         from log_leaves
-        where application_key = $1 and ticket_id = $2 and deletion_log_id = $3
+        where application_key = $1 and (ticket_id = $2 and deletion_log_id = $3 or hold_id = $4)
         "#,
         application.0,
-        ticket_id.0,
-        id.0,
+        ticket_id,
+        deletion_log_id,
+        hold_id,
     )
     .fetch_optional(connection)
     .await
@@ -162,30 +163,41 @@ pub async fn find_leaf(
     row.map(Row::leaf).transpose()
 }
 
-/// Finds the entry of the deletion before one in the same ticket.
+/// Finds the entry of the act before one in its chain.
 ///
 /// # Errors
 /// When the database is away.
-pub async fn find_previous(
-    connection: &mut PgConnection,
-    application: ApplicationKey,
-    leaf: &Leaf,
-) -> Result<Option<Entry>, Error> {
-    let entry = sqlx::query_scalar!(
-        r#"
-        select entry
-        from log_leaves
-        where application_key = $1 and ticket_id = $2 and deletion_log_id < $3
-        order by deletion_log_id desc
-        limit 1
-        "#,
-        application.0,
-        leaf.ticket_id.0,
-        leaf.deletion_log_id.0,
-    )
-    .fetch_optional(connection)
-    .await
-    .map_err(from_sqlx)?;
+pub async fn find_previous(connection: &mut PgConnection, application: ApplicationKey, act: &Act) -> Result<Option<Entry>, Error> {
+    let entry = match act {
+        Act::Deletion(log) => sqlx::query_scalar!(
+            r#"
+            select entry
+            from log_leaves
+            where application_key = $1 and ticket_id = $2 and deletion_log_id < $3
+            order by deletion_log_id desc
+            limit 1
+            "#,
+            application.0,
+            log.ticket_id.0,
+            log.id.0,
+        )
+        .fetch_optional(connection),
+        Act::Hold(event) => sqlx::query_scalar!(
+            r#"
+            select leaf.entry
+            from holds before
+            join log_leaves leaf on leaf.application_key = $1 and leaf.hold_id = before.id
+            where before.application_key = $1 and before.ticket_id = $2 and before.id < $3
+            order by before.id desc
+            limit 1
+            "#,
+            application.0,
+            event.ticket_id.0,
+            event.id.0,
+        )
+        .fetch_optional(connection),
+    };
+    let entry = entry.await.map_err(from_sqlx)?;
     entry.map(|entry| bytes_32("entry", &entry).map(Entry)).transpose()
 }
 
@@ -219,18 +231,22 @@ pub async fn entries(
 
 pub(super) struct Row {
     pub(super) leaf_index: i64,
-    pub(super) ticket_id: i64,
-    pub(super) deletion_log_id: i64,
+    pub(super) ticket_id: Option<i64>,
+    pub(super) deletion_log_id: Option<i64>,
+    pub(super) hold_id: Option<i64>,
     pub(super) entry: Vec<u8>,
     pub(super) salt: Vec<u8>,
 }
 
 impl Row {
     pub(super) fn leaf(self) -> Result<Leaf, Error> {
+        let act = match (self.ticket_id.zip(self.deletion_log_id), self.hold_id) {
+            (Some((ticket_id, id)), _) => ActId::Deletion(TicketId(ticket_id), DeletionLogId(id)),
+            (None, id) => ActId::Hold(HoldEventId(required("hold_id", id)?)),
+        };
         Ok(Leaf {
             index: size_of(self.leaf_index)?,
-            ticket_id: TicketId(self.ticket_id),
-            deletion_log_id: DeletionLogId(self.deletion_log_id),
+            act,
             entry: Entry(bytes_32("entry", &self.entry)?),
             salt: bytes_32("salt", &self.salt)?,
         })

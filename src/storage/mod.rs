@@ -1,5 +1,6 @@
 //! SQL, and nothing else: free functions from a connection and an application to domain values. The only room that knows sqlx's rows.
 
+mod act_row;
 pub mod append;
 pub mod application;
 pub mod application_message;

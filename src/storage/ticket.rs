@@ -8,7 +8,7 @@ use sqlx::types::Json;
 
 use crate::domain::agent::Agent;
 use crate::domain::hold::Hold;
-use crate::domain::ids::{ApplicationKey, TicketId};
+use crate::domain::ids::{ApplicationKey, HoldEventId, TicketId};
 use crate::domain::ticket::{
     ChannelType, Closing, CustomField, Customer, Group, NewTicket, Ticket, TicketChange, TicketPriority, TicketStatus,
 };
@@ -86,7 +86,7 @@ pub async fn find(connection: &mut PgConnection, application: ApplicationKey, id
         select t.id, t.version, t.message_count, t.status, t.priority, t.channel_type, t.channel_url, t.channel_name, t.customer_id,
             t.customer_sendbird_id, t.customer_display_name, t.agent as "agent: Json<Agent>", t.agent_group as "agent_group: Json<Group>",
             t.info, t.custom_fields as "custom_fields: Json<Vec<CustomField>>", t.related_channels, t.create_time, t.issue_time,
-            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", h.create_time as "hold_time?",
+            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", t.hold_id, h.create_time as "hold_time?",
             h.reason as "hold_reason?", h.requested_by as "hold_requested_by?: Json<Agent>", h.token_id as "hold_token_id?"
         from tickets t
         left join chat_messages m
@@ -278,6 +278,7 @@ struct Row {
     close_status: Option<String>,
     close_comment: Option<String>,
     last_message: Option<String>,
+    hold_id: Option<i64>,
     hold_time: Option<DateTime<Utc>>,
     hold_reason: Option<String>,
     hold_requested_by: Option<Json<Agent>>,
@@ -291,7 +292,8 @@ impl Row {
             status: self.close_status.unwrap_or_default(),
             comment: self.close_comment.unwrap_or_default(),
         });
-        let hold = self.hold_time.map(|place_time| Hold {
+        let hold = self.hold_id.zip(self.hold_time).map(|(id, place_time)| Hold {
+            id: HoldEventId(id),
             place_time,
             reason: self.hold_reason.unwrap_or_default(),
             requested_by: self.hold_requested_by.map(|Json(agent)| agent),

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use deskledger::domain::chat_message::UserType;
 use deskledger::domain::deletion::{DeletionReason, RequestedFrom};
 use deskledger::domain::deletion_log::DeletionLog;
-use deskledger::domain::ids::{ChatMessageId, DeletionLogId, MessageId, TicketId};
+use deskledger::domain::hold::{HoldAction, HoldEvent};
+use deskledger::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, MessageId, TicketId};
+use deskledger::domain::proof::act::Act;
 use deskledger::domain::proof::checkpoint;
 use deskledger::domain::proof::entry::Opening;
 use deskledger::domain::proof::key::{LogKey, VerifierKey};
@@ -28,12 +30,15 @@ struct Log {
 }
 
 impl Log {
-    /// A log of this many deletions, in tickets of ten messages each.
+    /// A log of this many entries, ten in each ticket: nine deletions, and a legal hold that is placed after them.
     fn of(size: i64) -> Self {
         let mut openings: Vec<Opening> = Vec::new();
         for at in 0..size {
             let previous = if at % 10 == 0 { None } else { openings.last().map(Opening::entry) };
-            openings.push(Opening::of(Record::of_deletion("acme", &deletion(at), previous.as_ref())));
+            openings.push(Opening::of(match at % 10 {
+                9 => Record::of("acme", &Act::Hold(placing(at)), None),
+                _ => Record::of("acme", &Act::Deletion(deletion(at)), previous.as_ref()),
+            }));
         }
         let leaves: Vec<_> = openings.iter().map(|opening| opening.entry().leaf_hash()).collect();
         let mut tiles = Tiles::default();
@@ -61,6 +66,19 @@ impl Log {
             proof: self.tiles.inclusion(size, index).expect("all tiles are there"),
             checkpoint: self.checkpoint(size),
         }
+    }
+}
+
+fn placing(at: i64) -> HoldEvent {
+    HoldEvent {
+        id: HoldEventId(at + 1),
+        ticket_id: TicketId(at / 10 + 1),
+        action: HoldAction::Placed,
+        placed_id: None,
+        create_time: "2026-11-21T08:00:00.000001Z".parse().expect("a time"),
+        reason: "file 12/\"3\" of the court in Köln".to_owned(),
+        requested_by: None,
+        token_id: "t0".to_owned(),
     }
 }
 

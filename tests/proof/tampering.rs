@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use deskledger::domain::proof::ProofError;
+use deskledger::domain::proof::act::Act;
 use deskledger::domain::proof::checkpoint;
 use deskledger::domain::proof::entry::Opening;
 use deskledger::domain::proof::receipt::Receipt;
+use deskledger::domain::proof::record::Record;
 use deskledger::domain::proof::tile::TileId;
 use deskledger::domain::proof::tree::{Head, Tiles};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::Log;
+use super::{Log, deletion};
 
 /// Changes of each kind: record, salt, proof, checkpoint, tile. With those of whole files, more than 10,000.
 const CHANGES: usize = 2_000;
@@ -157,7 +159,7 @@ fn a_receipt_of_another_log_or_of_another_applications_record_is_refused() {
 
     // A log that holds a record of an application that is not its own is not a good one, whoever signed it.
     let mut foreign = Log::of(1);
-    foreign.openings[0].record.application = "zebra".to_owned();
+    foreign.openings[0].record = Record::of("zebra", &Act::Deletion(deletion(0)), None);
     foreign.tiles = Tiles::default();
     foreign.tiles.append(0, &[foreign.openings[0].entry().leaf_hash()]).expect("an empty tree needs no tiles");
     let refused = foreign.receipt(1, 0).verify(&foreign.verifier_key()).expect_err("another application's");

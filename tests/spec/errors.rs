@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use deskledger::domain::caller::Scope;
 use deskledger::domain::deletion::NotDeletable;
-use deskledger::domain::ids::{ChatMessageId, DeletionLogId, RequestId, TicketId};
+use deskledger::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, RequestId, TicketId};
 use deskledger::domain::ticket::TicketStatus;
 use deskledger::domain::violation::{FieldViolation, Rule};
 use deskledger::error::Error;
@@ -179,6 +179,7 @@ pub fn errors(seed: i64) -> Vec<Error> {
         Error::TicketNotFound { ticket_id },
         Error::ChatMessageNotFound { ticket_id, id },
         Error::DeletionLogNotFound { ticket_id, id: DeletionLogId(300 + seed) },
+        Error::HoldEventNotFound { ticket_id, id: HoldEventId(400 + seed) },
         Error::RejectedEventNotFound { id: 500 + seed },
         Error::ChatMessageAlreadyDeleted { ticket_id, id },
         Error::TicketNotClosed { ticket_id, status },
@@ -192,7 +193,7 @@ pub fn errors(seed: i64) -> Vec<Error> {
         Error::WriteConflict,
         Error::DatabaseUnavailable(format!("secret{seed}").into()),
         Error::DeadlineExceeded,
-        Error::ReceiptNotReady { ticket_id, id: DeletionLogId(300 + seed) },
+        Error::ReceiptNotReady { ticket_id, id: 300 + seed },
         Error::LogNotSigned,
         Error::LogCorrupt(format!("secret{seed}").into()),
         Error::internal(format!("secret{seed}")),
@@ -214,6 +215,7 @@ fn reason_of(error: &Error) -> &'static str {
         Error::TicketNotFound { .. } => "TICKET_NOT_FOUND",
         Error::ChatMessageNotFound { .. } => "CHAT_MESSAGE_NOT_FOUND",
         Error::DeletionLogNotFound { .. } => "DELETION_LOG_NOT_FOUND",
+        Error::HoldEventNotFound { .. } => "HOLD_EVENT_NOT_FOUND",
         Error::RejectedEventNotFound { .. } => "REJECTED_EVENT_NOT_FOUND",
         Error::ChatMessageAlreadyDeleted { .. } => "CHAT_MESSAGE_ALREADY_DELETED",
         Error::TicketNotClosed { .. } => "TICKET_NOT_CLOSED",

@@ -12,6 +12,7 @@ mod erasure;
 pub mod errors;
 mod grpc_web;
 mod house;
+mod hold_log;
 mod holds;
 mod idempotency;
 mod export;

@@ -5,6 +5,7 @@ use deskledger::domain::proof::Hash;
 use deskledger::domain::proof::checkpoint;
 use deskledger::domain::proof::entry::Entry;
 use deskledger::domain::proof::receipt::{Proved, Receipt};
+use deskledger::domain::proof::record::Record;
 use deskledger::domain::proof::tree::{Head, check_consistency, check_inclusion};
 use deskledger::domain::random::digits;
 use tonic::{Code, Status};
@@ -68,6 +69,7 @@ async fn a_receipt_proves_the_deletion_that_its_log_entry_tells_of() {
     let log = answer.deletion_log.expect("a log entry");
 
     let Proved { record, index, head } = proved(&world, &answer.receipt);
+    let Record::Deletion(record) = record else { panic!("it is of a deletion: {record:?}") };
 
     assert_eq!((index, head.size), (0, 1));
     assert_eq!((record.application.as_str(), record.ticket_id, record.chat_message_id), ("acme", ticket.id, messages[0].id));
@@ -80,6 +82,7 @@ async fn a_receipt_proves_the_deletion_that_its_log_entry_tells_of() {
 
     let next = actor.delete_with_receipt(ticket.id, messages[1].id).await.expect("it may be deleted");
     let Proved { record, index, .. } = proved(&world, &next.receipt);
+    let Record::Deletion(record) = record else { panic!("it is of a deletion: {record:?}") };
     let first = Receipt::parse(&answer.receipt).expect("a receipt").opening.entry();
     assert_eq!((index, record.previous), (1, Some(digits(&first.0))), "it names the deletion before it in the ticket");
     proved(&world, &answer.receipt);
@@ -198,7 +201,8 @@ async fn deletions_of_every_kind_get_receipts_each_in_its_tickets_order() {
     let mut previous = None;
     for log in &logs {
         let text = receipt(&mut actor, log).await.expect("it is there");
-        assert_eq!(proved(&world, &text).record.previous, previous);
+        let Record::Deletion(record) = proved(&world, &text).record else { panic!("it is of a deletion: {text}") };
+        assert_eq!(record.previous, previous);
         previous = Some(digits(&Receipt::parse(&text).expect("a receipt").opening.entry().0));
     }
     assert_eq!(logs.iter().map(|log| log.message_id).collect::<Vec<_>>(), [4, 1, 5]);

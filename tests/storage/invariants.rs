@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::support::database::TestDatabase;
 
 /// Each finds what must never be there.
-const CONTRADICTIONS: [(&str, &str); 11] = [
+const CONTRADICTIONS: [(&str, &str); 12] = [
     (
         "a ticket that is not held by its one placing without a release, or is held by another",
         "select t.id from tickets t
@@ -59,6 +59,12 @@ const CONTRADICTIONS: [(&str, &str); 11] = [
         "select l.id from deletion_logs l
          where (select count(*) from log_leaves f where f.application_key = l.application_key and f.deletion_log_id = l.id)
             + (select count(*) from pending_leaves p where p.application_key = l.application_key and p.deletion_log_id = l.id) <> 1",
+    ),
+    (
+        "a placing or release of a hold that is neither in the tree nor waits for it, or both",
+        "select h.id from holds h
+         where (select count(*) from log_leaves f where f.application_key = h.application_key and f.hold_id = h.id)
+            + (select count(*) from pending_acts p where p.application_key = h.application_key and p.hold_id = h.id) <> 1",
     ),
     (
         "a tree that has more or fewer entries than its head says, or a gap",
@@ -132,6 +138,7 @@ const ROWS: &str = "
     insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');
     insert into list_milestones (application_key, list, position, id) values (1, 'tickets', 200, 41);
     insert into pending_leaves (application_key, ticket_id, deletion_log_id, delete_time) values (1, 1, 1, now());
+    insert into pending_acts (application_key, number, hold_id) values (1, 1, 41);
     insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, entry, salt)
     values (1, 0, 1, 1, sha256('entry'), sha256('salt'));
     insert into log_tiles (application_key, level, tile_index, hashes) values (1, 0, 0, sha256('leaf'));
@@ -224,6 +231,16 @@ const REFUSED: &[(&str, &str)] = &[
         "insert into log_leaves select application_key, leaf_index + 1, ticket_id, deletion_log_id, entry, salt from log_leaves",
         "log_leaves_deletion_log_id_key",
     ),
+    (
+        "update log_leaves set ticket_id = null, deletion_log_id = null, hold_id = 41;
+         insert into log_leaves (application_key, leaf_index, hold_id, entry, salt) select 1, 1, hold_id, entry, salt from log_leaves",
+        "log_leaves_hold_id_key",
+    ),
+    // An entry stands for one act.
+    ("update log_leaves set hold_id = 41", "log_leaves_act_check"),
+    ("update log_leaves set ticket_id = null, deletion_log_id = null", "log_leaves_act_check"),
+    ("update log_leaves set ticket_id = null", "log_leaves_act_check"),
+    ("insert into pending_acts select * from pending_acts", "pending_acts_pkey"),
     ("update log_leaves set entry = 'short'", "log_leaves_bytes_check"),
     ("update log_leaves set salt = 'short'", "log_leaves_bytes_check"),
     ("insert into log_tiles select * from log_tiles", "log_tiles_pkey"),

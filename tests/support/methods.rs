@@ -36,6 +36,8 @@ pub struct Rows {
     pub resting: pb::Ticket,
     /// An open ticket.
     pub open: pb::Ticket,
+    /// The id of the placing of a hold on the ticket that may be reopened.
+    pub hold: i64,
     /// The id of an event that was rejected.
     pub rejected: i64,
 }
@@ -43,12 +45,14 @@ pub struct Rows {
 impl Rows {
     pub async fn of(actor: &mut Actor) -> Self {
         let (closed, messages) = actor.closed_ticket_with(5).await;
+        let resting = actor.closed_ticket_with(1).await.0;
+        let hold = actor.place_hold(resting.id).await.hold.expect("it is held").id;
+        // After the hold, whose entry is then signed, too.
         let deleted = actor.delete_with_receipt(closed.id, messages[0].id).await.expect("it may be deleted");
         let log = deleted.deletion_log.expect("a log entry");
-        let resting = actor.closed_ticket_with(1).await.0;
         let open = actor.open_ticket().await;
         let rejected = actor.reject_an_event().await;
-        Self { closed, messages, log, resting, open, rejected }
+        Self { closed, messages, log, resting, open, hold, rejected }
     }
 }
 
@@ -129,6 +133,8 @@ fn logs(rows: &Rows) -> Vec<Method> {
     let (ticket_id, id) = (rows.closed.id, rows.log.id);
     let inclusion = pb::GetInclusionProofRequest { ticket_id, id, ..Default::default() };
     let receipt = pb::GetReceiptRequest { ticket_id, id };
+    let holds = pb::ListHoldEventsRequest { ticket_id: rows.resting.id, ..Default::default() };
+    let hold_receipt = pb::GetHoldReceiptRequest { ticket_id: rows.resting.id, id: rows.hold };
     let (list, export) = (pb::ListDeletionLogsRequest::default(), pb::ExportDeletionLogsRequest::default());
     vec![
         row("DeletionLogService/ListDeletionLogs", Scope::LogsRead, &list, Elsewhere::Own),
@@ -138,6 +144,8 @@ fn logs(rows: &Rows) -> Vec<Method> {
         row("DeletionLogService/GetInclusionProof", Scope::LogsRead, &inclusion, Elsewhere::Refused("DELETION_LOG_NOT_FOUND")),
         row("DeletionLogService/GetConsistencyProof", Scope::LogsRead, &pb::GetConsistencyProofRequest::default(), Elsewhere::Own),
         row("DeletionLogService/GetReceipt", Scope::LogsRead, &receipt, Elsewhere::Refused("DELETION_LOG_NOT_FOUND")),
+        row("DeletionLogService/ListHoldEvents", Scope::LogsRead, &holds, Elsewhere::Own),
+        row("DeletionLogService/GetHoldReceipt", Scope::LogsRead, &hold_receipt, Elsewhere::Refused("HOLD_EVENT_NOT_FOUND")),
     ]
 }
 

@@ -1,11 +1,12 @@
 //! What the deletion log can prove: records behind salted commitments, in a Merkle tree whose heads are signed. Pure values;
 //! `docs/PROOF.md` has every format byte for byte.
 
+pub mod act; // what records are of
 pub mod checkpoint; // signed heads
 pub mod entry; // commitments, what the tree holds
-pub mod growth; // from deletions to entries
+pub mod growth; // from acts to entries
 pub mod key; // signing and verifying
-pub mod receipt; // one file that proves one deletion
+pub mod receipt; // one file that proves one act
 pub mod record; // what was done, as bytes
 pub mod tile; // the tree in pieces
 pub mod tree; // its growth, roots, proofs

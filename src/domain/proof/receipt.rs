@@ -1,4 +1,4 @@
-//! Receipts: one file, in the form of C2SP tlog-proof, that proves one deletion to anyone who has the log's verifier key.
+//! Receipts: one file, in the form of C2SP tlog-proof, that proves one act to anyone who has the log's verifier key.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -77,8 +77,8 @@ impl Receipt {
         check_inclusion(&self.proof, head, self.index, self.opening.entry().leaf_hash())?;
         let record = self.opening.record;
         match key.origin().rsplit_once('/') {
-            Some((_, application)) if application == record.application => Ok(Proved { record, index: self.index, head }),
-            _ => Err(ProofError::OtherLog { expected: key.origin().to_owned(), found: record.application }),
+            Some((_, application)) if application == record.application() => Ok(Proved { record, index: self.index, head }),
+            _ => Err(ProofError::OtherLog { expected: key.origin().to_owned(), found: record.application().to_owned() }),
         }
     }
 }

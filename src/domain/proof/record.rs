@@ -1,62 +1,30 @@
-//! The canonical record of a deletion: RFC 8785 JSON, so that anyone can make the same bytes again in any language.
+//! Canonical records of what the log keeps: RFC 8785 JSON, so that anyone can make the same bytes again in any language.
+
+pub mod deletion; // of a message
+pub mod hold; // placed or released
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::agent::Agent;
-use crate::domain::chat_message::UserType;
-use crate::domain::deletion::{DeletionReason, RequestedFrom};
-use crate::domain::deletion_log::DeletionLog;
 use crate::domain::proof::ProofError;
+use crate::domain::proof::act::Act;
 use crate::domain::proof::entry::Entry;
-use crate::domain::random::digits;
+use crate::domain::proof::record::deletion::{DELETION_V1, DeletionRecord};
+use crate::domain::proof::record::hold::{HOLD_V1, HoldRecord};
 
-/// What says that a record is of a deletion, and which fields it has. Another set of fields gets another number.
-pub const DELETION_V1: &str = "deskledger.deletion.v1";
-
-/// The record of a deletion, with its fields as they are written: numbers below 2^53, times in UTC with microseconds, digests in
-/// lower-case hexadecimal digits. RFC 8785 wants the fields in the order of their names, which is their order here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Record {
-    /// The public id of the application.
-    pub application: String,
-    /// The deleted message's id.
-    pub chat_message_id: i64,
-    /// The salted digest of what the message held.
-    pub content_digest: String,
-    /// When the message was sent.
-    pub create_time: String,
-    /// When it was deleted.
-    pub delete_time: String,
-    /// The id of the deletion log's entry.
-    pub id: i64,
-    /// The deleted message's number in its ticket.
-    pub message_id: i64,
-    /// The tree's entry of the deletion before this one in the same ticket; `None` for a ticket's first.
-    pub previous: Option<String>,
-    /// Why, from a list.
-    pub reason: Option<String>,
-    /// Why, in words; "" for none.
-    pub reason_detail: String,
-    /// Who requested it.
-    pub requested_by: Option<Requester>,
-    /// How it was requested.
-    pub requested_from: String,
-    /// The ticket of the deleted message.
-    pub ticket_id: i64,
-    /// The token that made the call.
-    pub token_id: String,
-    /// [`DELETION_V1`].
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Who sent the message.
-    pub user_sendbird_id: String,
-    /// What kind of user sent it.
-    pub user_type: String,
+/// A record, with its fields as they are written: numbers below 2^53, times in UTC with microseconds, digests in lower-case hexadecimal
+/// digits. RFC 8785 wants the fields in the order of their names, which is their order in each kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Record {
+    /// Of a deletion.
+    Deletion(DeletionRecord),
+    /// Of a placing or a release of a legal hold.
+    Hold(HoldRecord),
 }
 
-/// Who requested a deletion.
+/// Who requested something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requester {
@@ -70,28 +38,29 @@ pub struct Requester {
     pub sendbird_id: String,
 }
 
+/// What says which fields a record has: another set of fields has another type.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
 impl Record {
-    /// The record of a deletion; `previous` is the entry of the one before it in the same ticket.
+    /// The record of an act; `previous` is the entry of the one before it in its chain.
     #[must_use]
-    pub fn of_deletion(application: &str, log: &DeletionLog, previous: Option<&Entry>) -> Self {
-        Self {
-            application: application.to_owned(),
-            chat_message_id: log.chat_message_id.0,
-            content_digest: digits(&log.content_digest),
-            create_time: time(log.create_time),
-            delete_time: time(log.delete_time),
-            id: log.id.0,
-            message_id: log.message_id.0,
-            previous: previous.map(|entry| digits(&entry.0)),
-            reason: log.reason.map(DeletionReason::as_str).map(str::to_owned),
-            reason_detail: log.reason_detail.clone(),
-            requested_by: log.requested_by.as_ref().map(Requester::of),
-            requested_from: RequestedFrom::as_str(log.requested_from).to_owned(),
-            ticket_id: log.ticket_id.0,
-            token_id: log.token_id.clone(),
-            kind: DELETION_V1.to_owned(),
-            user_sendbird_id: log.user_sendbird_id.clone(),
-            user_type: UserType::as_str(log.user_type).to_owned(),
+    pub fn of(application: &str, act: &Act, previous: Option<&Entry>) -> Self {
+        match act {
+            Act::Deletion(log) => Self::Deletion(DeletionRecord::new(application, log, previous)),
+            Act::Hold(event) => Self::Hold(HoldRecord::new(application, event, previous)),
+        }
+    }
+
+    /// The public id of the application.
+    #[must_use]
+    pub fn application(&self) -> &str {
+        match self {
+            Self::Deletion(record) => &record.application,
+            Self::Hold(record) => &record.application,
         }
     }
 
@@ -109,9 +78,17 @@ impl Record {
     /// # Errors
     /// [`ProofError::Malformed`] for anything else.
     pub fn parse(bytes: &[u8]) -> Result<Self, ProofError> {
-        let record: Self = serde_json::from_slice(bytes).map_err(|_| ProofError::Malformed("record"))?;
+        let read = || -> Result<Option<Self>, serde_json::Error> {
+            let Kind { kind } = serde_json::from_slice(bytes)?;
+            Ok(match kind.as_str() {
+                DELETION_V1 => Some(Self::Deletion(serde_json::from_slice(bytes)?)),
+                HOLD_V1 => Some(Self::Hold(serde_json::from_slice(bytes)?)),
+                _ => None,
+            })
+        };
         // Two ways to write one record would be two entries that seem to say the same.
-        if record.kind == DELETION_V1 && record.to_bytes() == bytes { Ok(record) } else { Err(ProofError::Malformed("record")) }
+        let record = read().ok().flatten().filter(|record| record.to_bytes() == bytes);
+        record.ok_or(ProofError::Malformed("record"))
     }
 }
 
@@ -129,7 +106,11 @@ fn time(time: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{ChatMessageId, DeletionLogId, MessageId, TicketId};
+    use crate::domain::chat_message::UserType;
+    use crate::domain::deletion::{DeletionReason, RequestedFrom};
+    use crate::domain::deletion_log::DeletionLog;
+    use crate::domain::hold::{HoldAction, HoldEvent};
+    use crate::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, MessageId, TicketId};
 
     fn log() -> DeletionLog {
         DeletionLog {
@@ -157,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_record_has_these_very_bytes() {
-        let record = Record::of_deletion("acme", &log(), Some(&Entry([0x0c; 32])));
+        let record = Record::of("acme", &Act::Deletion(log()), Some(&Entry([0x0c; 32])));
         let expected = concat!(
             r#"{"application":"acme","chat_message_id":77,"#,
             r#""content_digest":"abababababababababababababababababababababababababababababababab","#,
@@ -174,8 +155,32 @@ mod tests {
     }
 
     #[test]
+    fn a_record_of_a_legal_hold_has_these_very_bytes() {
+        let event = HoldEvent {
+            id: HoldEventId(4),
+            ticket_id: TicketId(5),
+            action: HoldAction::Released,
+            placed_id: Some(HoldEventId(3)),
+            create_time: "2026-11-21T08:00:00Z".parse().expect("a time"),
+            reason: "settled".to_owned(),
+            requested_by: None,
+            token_id: "t1".to_owned(),
+        };
+        let record = Record::of("acme", &Act::Hold(event), Some(&Entry([0x0c; 32])));
+        let expected = concat!(
+            r#"{"action":"RELEASED","application":"acme","create_time":"2026-11-21T08:00:00.000000Z","id":4,"placed_id":3,"#,
+            r#""previous":"0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c","reason":"settled","#,
+            r#""requested_by":null,"ticket_id":5,"token_id":"t1","type":"deskledger.hold.v1"}"#,
+        );
+        assert_eq!(String::from_utf8(record.to_bytes()).expect("text"), expected);
+        assert_eq!(Record::parse(expected.as_bytes()), Ok(record));
+        // The fields of one kind under the name of another.
+        assert_eq!(Record::parse(expected.replace(".hold.", ".deletion.").as_bytes()), Err(ProofError::Malformed("record")));
+    }
+
+    #[test]
     fn the_fields_of_a_record_are_in_the_order_of_their_names() {
-        let record = Record::of_deletion("acme", &log(), None);
+        let record = Record::of("acme", &Act::Deletion(log()), None);
         // A JSON value keeps its names sorted.
         let sorted = serde_json::to_value(&record).and_then(|value| serde_json::to_vec(&value)).expect("JSON");
         assert_eq!(record.to_bytes(), sorted);
@@ -183,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_record_written_in_another_way_is_refused() {
-        let record = Record::of_deletion("acme", &log(), None);
+        let record = Record::of("acme", &Act::Deletion(log()), None);
         let text = String::from_utf8(record.to_bytes()).expect("text");
         let others = [
             text.replace(":77", ": 77"),

@@ -30,7 +30,7 @@ pub async fn all(
         select t.id, t.version, t.message_count, t.status, t.priority, t.channel_type, t.channel_url, t.channel_name, t.customer_id,
             t.customer_sendbird_id, t.customer_display_name, t.agent as "agent: Json<Agent>", t.agent_group as "agent_group: Json<Group>",
             t.info, t.custom_fields as "custom_fields: Json<Vec<CustomField>>", t.related_channels, t.create_time, t.issue_time,
-            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", h.create_time as "hold_time?",
+            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", t.hold_id, h.create_time as "hold_time?",
             h.reason as "hold_reason?", h.requested_by as "hold_requested_by?: Json<Agent>", h.token_id as "hold_token_id?"
         from (
             select *
@@ -81,7 +81,7 @@ pub async fn chosen(
         select t.id, t.version, t.message_count, t.status, t.priority, t.channel_type, t.channel_url, t.channel_name, t.customer_id,
             t.customer_sendbird_id, t.customer_display_name, t.agent as "agent: Json<Agent>", t.agent_group as "agent_group: Json<Group>",
             t.info, t.custom_fields as "custom_fields: Json<Vec<CustomField>>", t.related_channels, t.create_time, t.issue_time,
-            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", h.create_time as "hold_time?",
+            t.close_time, t.close_status, t.close_comment, m.message as "last_message?", t.hold_id, h.create_time as "hold_time?",
             h.reason as "hold_reason?", h.requested_by as "hold_requested_by?: Json<Agent>", h.token_id as "hold_token_id?"
         from tickets t
         left join chat_messages m

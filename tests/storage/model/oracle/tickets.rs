@@ -50,10 +50,11 @@ impl Tenant {
             return Err(refused("TICKET_ALREADY_HELD", "deskp400602", &[("ticket_id", request.id.to_string())]));
         }
         let Answer::Ticket(held) = got else { return Ok(Answer::Ticket(pb::Ticket::default())) };
+        let id = held.hold.as_ref().map(|hold| hold.id).unwrap_or_default();
         let place_time = held.hold.as_ref().and_then(|hold| hold.place_time).and_then(|time| self.told(time));
         let (reason, requested_by) = (request.reason.clone(), request.requested_by.clone());
         let shown = &mut self.tickets[at].shown;
-        shown.hold = Some(pb::Hold { reason, place_time, requested_by, token_id: self.token_id.clone() });
+        shown.hold = Some(pb::Hold { id, reason, place_time, requested_by, token_id: self.token_id.clone() });
         shown.etag.clear();
         self.show(request.id, got)
     }
