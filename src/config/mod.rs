@@ -1,6 +1,7 @@
 //! Every setting: a flag and an environment variable, with its unit, default and range. Read once, here; a file for each group.
 
 mod database;
+mod limits;
 mod log;
 mod replicas;
 mod server;
@@ -8,6 +9,7 @@ mod server;
 use std::path::PathBuf;
 
 pub use crate::config::database::DatabaseSettings;
+pub use crate::config::limits::LimitSettings;
 pub use crate::config::log::{LogFormat, LogSettings};
 pub use crate::config::replicas::ReplicaSettings;
 pub use crate::config::server::ServerSettings;

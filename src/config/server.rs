@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::ReplicaSettings;
+use crate::config::{LimitSettings, ReplicaSettings};
 
 /// How the service listens and what it allows.
 #[derive(Debug, Clone, Args)]
@@ -38,9 +38,6 @@ pub struct ServerSettings {
     /// Seconds that calls in flight are given to end when the service stops, 0 to 600
     #[arg(long, env = "DESKLEDGER_DRAIN_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=600))]
     pub drain_seconds: u64,
-    /// Calls at a time on one connection, 1 to 10000
-    #[arg(long, env = "DESKLEDGER_MAX_CONCURRENT_STREAMS", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub max_concurrent_streams: u32,
     /// Seconds after which a token is looked up again, 0 to 60: so long a revoked one lives on
     #[arg(long, env = "DESKLEDGER_TOKEN_CACHE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=60))]
     pub token_cache_seconds: u64,
@@ -62,6 +59,9 @@ pub struct ServerSettings {
     /// Which replicas of the database reads may go to.
     #[command(flatten)]
     pub replicas: ReplicaSettings,
+    /// What its peers may have of it.
+    #[command(flatten)]
+    pub limits: LimitSettings,
 }
 
 impl ServerSettings {

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod json;
 pub mod list_milestone;
 pub mod page;
+pub mod peer;
 pub mod proof;
 pub mod random;
 pub mod request;

@@ -1,86 +1,175 @@
 //! Connections: accepting them, what HTTP allows on them, and how they end.
 
-use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use futures_util::FutureExt;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerSettings;
+use crate::domain::peer::Peer;
+use crate::server::call::{Activity, Calls, Streams};
+use crate::server::connections::{Connections, Full, Place};
+use crate::server::lifetime::{Lifetime, Next};
+use crate::server::line::Line;
 
-/// How many bytes the headers of a request have at most.
-const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
-/// How long a client of HTTP/1 may take to send its headers.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a silent client is asked whether it is there, and how long it may take to say so.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How many bytes a client may send ahead of those who read them, on a stream and on a connection.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// How many bytes of an answer are kept for a client that has not taken them.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// How many calls a client may take back before a handler has seen them, and how many streams may fail in it, before the connection is
+/// closed: rapid resets.
+const MAX_PENDING_ACCEPT_RESET_STREAMS: usize = 20;
+const MAX_LOCAL_ERROR_RESET_STREAMS: usize = 256;
 /// How long accepting rests when the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often it is logged that connections are refused.
+const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What every connection is served with.
+struct Host {
+    http: auto::Builder<Streams>,
+    router: Router,
+    settings: ServerSettings,
+    connections: Arc<Connections>,
+    shutdown: CancellationToken,
+}
 
 /// Serves connections until shutdown, then drains them.
-pub(super) async fn accept(listener: TcpListener, router: Router, settings: &ServerSettings, shutdown: CancellationToken) {
-    let builder = Arc::new(http_builder(settings));
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+pub(super) async fn accept(
+    listener: TcpListener,
+    router: Router,
+    connections: Arc<Connections>,
+    settings: &ServerSettings,
+    shutdown: CancellationToken,
+) {
+    let http = http_builder(settings, connections.clone());
+    let host = Arc::new(Host { http, router, settings: settings.clone(), connections, shutdown: shutdown.clone() });
+    let mut served = JoinSet::new();
+    let mut told = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             // What has ended is taken out, or the set would grow for ever.
-            Some(_) = connections.join_next() => continue,
+            Some(_) = served.join_next() => continue,
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let connection = builder.serve_connection(io(stream), TowerToHyperService::new(router.clone()));
-                let connection = graceful.watch(connection.into_owned());
-                connections.spawn(async move { end_of(connection, peer).await });
-            }
+            Ok((stream, address)) => host.admit(&mut served, stream, address, &mut told),
+            // The client has gone already.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+    // Those who connected before are served.
+    while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
+        host.admit(&mut served, stream, address, &mut told);
+    }
     drop(listener);
-    tracing::info!(connections = connections.len(), "draining");
-    if tokio::time::timeout(settings.drain_timeout(), graceful.shutdown()).await.is_err() {
+    tracing::info!(connections = served.len(), "draining");
+    let drained = async { while served.join_next().await.is_some() {} };
+    if timeout(settings.drain_timeout(), drained).await.is_err() {
         tracing::warn!("calls were still in flight at the end of the drain and are dropped");
     }
-    connections.shutdown().await;
+    served.shutdown().await;
 }
 
-fn http_builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
+fn http_builder(settings: &ServerSettings, connections: Arc<Connections>) -> auto::Builder<Streams> {
+    let limits = &settings.limits;
+    let mut builder = auto::Builder::new(Streams { stall_timeout: limits.stall_timeout(), connections });
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout())
+        .max_buf_size(limits.max_header_bytes() as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(settings.max_concurrent_streams)
-        .max_header_list_size(MAX_HEADER_LIST_BYTES)
-        .adaptive_window(true)
-        .keep_alive_interval(Some(KEEP_ALIVE))
-        .keep_alive_timeout(KEEP_ALIVE);
+        .max_concurrent_streams(limits.max_concurrent_streams)
+        .max_header_list_size(limits.max_header_bytes())
+        .max_pending_accept_reset_streams(MAX_PENDING_ACCEPT_RESET_STREAMS)
+        .max_local_error_reset_streams(MAX_LOCAL_ERROR_RESET_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .keep_alive_interval(Some(limits.keepalive()))
+        .keep_alive_timeout(limits.keepalive());
     builder
 }
 
-fn io(stream: TcpStream) -> TokioIo<TcpStream> {
-    // Without it small answers wait for an acknowledgement that the client delays: 40 ms a call.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+impl Host {
+    /// Serves a connection beside the others, if there is room for it. `told` is when it was last logged that there is none.
+    fn admit(self: &Arc<Self>, served: &mut JoinSet<()>, stream: TcpStream, address: SocketAddr, told: &mut Option<Instant>) {
+        match self.connections.admit(address, &self.settings.limits) {
+            Ok(place) => {
+                let host = self.clone();
+                served.spawn(async move { host.serve(stream, address, place).await });
+            }
+            Err(full) => {
+                if told.is_none_or(|told| told.elapsed() >= REFUSAL_LOG_INTERVAL) {
+                    let limit = match full {
+                        Full::Service => "max_connections",
+                        Full::Address => "max_connections_per_address",
+                    };
+                    tracing::warn!(peer = %address, limit, "connections are refused");
+                    *told = Some(Instant::now());
+                }
+            }
+        }
     }
-    TokioIo::new(stream)
-}
 
-async fn end_of<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>>, peer: SocketAddr) {
-    if let Err(error) = connection.await {
-        tracing::debug!(%peer, %error, "a connection ended early");
+    async fn serve(&self, stream: TcpStream, address: SocketAddr, _place: Place) {
+        // Without it small answers wait for an acknowledgement that the client delays: 40 ms a call.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        self.converse(stream, Peer { address }).await;
+    }
+
+    /// Serves the calls on a connection until its end.
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
+        let address = peer.address;
+        let activity = Arc::new(Activity::new());
+        let mut lifetime = Lifetime::new(activity.clone(), &self.settings);
+        let line = Line::new(stream, activity.clone(), self.settings.limits.stall_timeout());
+        let calls = Calls { router: self.router.clone(), peer, activity };
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(line), calls));
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(peer = %address, %error, "a connection ended early");
+                    }
+                    return;
+                }
+                () = self.shutdown.cancelled(), if !lifetime.is_stopping() => lifetime.stop(),
+                () = sleep_until(lifetime.next_look()) => {}
+            }
+            match lifetime.look(Instant::now()) {
+                Next::Nothing => {}
+                Next::Close => {
+                    Connections::count(&self.connections.retired);
+                    connection.as_mut().graceful_shutdown();
+                }
+                Next::CutOff(why) => {
+                    Connections::count(&self.connections.cut_off);
+                    tracing::debug!(peer = %address, why, "a connection is cut off");
+                    return;
+                }
+            }
+        }
     }
 }

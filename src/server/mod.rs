@@ -1,15 +1,21 @@
 //! The server: the doors on one listener, their limits, and the drain at the end.
 
+mod call;
 mod connection;
+mod connections;
 mod guard;
+mod lifetime;
+mod line;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tower_http::cors::{AllowHeaders, CorsLayer};
@@ -17,8 +23,12 @@ use tower_http::cors::{AllowHeaders, CorsLayer};
 use crate::app::{App, LogSigner};
 use crate::background;
 use crate::config::ServerSettings;
+pub use crate::server::connections::Connections;
 use crate::server::guard::{Guard, guarded};
 use crate::{grpc, rest, telemetry};
+
+/// How long the loops beside the calls are given to end after the drain.
+const LAST_WORK: Duration = Duration::from_secs(3);
 
 /// Serves until `shutdown` is cancelled: then is no longer ready, accepts no more, lets the calls in flight end within the drain time, and
 /// drops what is left. A signer signs the log.
@@ -41,10 +51,13 @@ pub async fn serve(
     let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
     let router = doors(app, health, settings)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    connection::accept(listener, router, settings, shutdown).await;
+    connection::accept(listener, router, Arc::new(Connections::default()), settings, shutdown).await;
     // The last deletions get their receipts, too.
     drained.cancel();
-    let _ = tokio::join!(readiness, retention, milestones, replicas, sequencer);
+    let loops = async { tokio::join!(readiness, retention, milestones, replicas, sequencer) };
+    if timeout(LAST_WORK, loops).await.is_err() {
+        tracing::warn!("the loops beside the calls did not end in time and are dropped");
+    }
     Ok(())
 }
 

@@ -8,6 +8,7 @@ pub mod methods;
 pub mod raw;
 pub mod raw_line;
 pub mod door;
+pub mod frames;
 pub mod http;
 pub mod refusal;
 pub mod replicated;
