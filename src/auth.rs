@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::app::App;
 use crate::domain::caller::Caller;
+use crate::domain::peer::Peer;
 use crate::error::Error;
 
 /// The header that clients of the REST API know.
@@ -30,7 +31,7 @@ pub struct Gate {
 /// Lets a call with a good token through, its [`Caller`] among the extensions; refuses any other before its body is read.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let (headers, uri) = (request.headers(), request.uri());
-    match caller(&gate.app, headers, uri).await {
+    match caller(&gate.app, request.extensions().get(), headers, uri).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -43,16 +44,24 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
 ///
 /// # Errors
 /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`]; when the database is away.
-pub async fn caller(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Error> {
-    caller_of(app, headers, application_of_host(headers, uri)).await
+pub async fn caller(app: &App, peer: Option<&Peer>, headers: &HeaderMap, uri: &Uri) -> Result<Caller, Error> {
+    caller_of(app, peer, headers, application_of_host(headers, uri)).await
 }
 
-/// Finds out who is calling for an application, where it is known which.
+/// Finds out who is calling for an application, where it is known which: by the call, or by the certificate of its peer.
 ///
 /// # Errors
 /// [`Error::CredentialsMissing`], [`Error::CredentialsInvalid`] also for a token of another application; when the database is away.
-pub async fn caller_of(app: &App, headers: &HeaderMap, application_id: Option<&str>) -> Result<Caller, Error> {
-    app.authenticate(token(headers)?, application_id).await
+pub async fn caller_of(app: &App, peer: Option<&Peer>, headers: &HeaderMap, application_id: Option<&str>) -> Result<Caller, Error> {
+    app.authenticate(token(headers)?, of_peer(peer)?.application_id(application_id)?).await
+}
+
+/// The peer of a call. Absent only where the connection is: fail closed.
+///
+/// # Errors
+/// [`Error::CredentialsMissing`]
+pub fn of_peer(peer: Option<&Peer>) -> Result<&Peer, Error> {
+    peer.ok_or(Error::CredentialsMissing)
 }
 
 /// The application that the host name is for, where it names one.
@@ -64,6 +73,10 @@ pub fn application_of_host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&
 
 /// The token that the headers carry, in either way.
 fn token(headers: &HeaderMap) -> Result<&str, Error> {
+    // Of two, a proxy in front may have looked at the other.
+    if [AUTHORIZATION, SENDBIRD_DESK_API_TOKEN].iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
+        return Err(Error::CredentialsInvalid);
+    }
     if let Some(authorization) = headers.get(AUTHORIZATION) {
         let (scheme, token) = text(Some(authorization)).and_then(|text| text.split_once(' ')).ok_or(Error::CredentialsInvalid)?;
         return if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Error::CredentialsInvalid) };

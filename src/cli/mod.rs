@@ -11,6 +11,7 @@ mod log;
 mod log_key;
 mod log_verify;
 mod migrate;
+mod pinned_tls;
 mod serve;
 mod token;
 mod webhook_key;

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::{LimitSettings, ReplicaSettings};
+use crate::config::{LimitSettings, ReplicaSettings, TlsSettings};
 
 /// How the service listens and what it allows.
 #[derive(Debug, Clone, Args)]
@@ -62,6 +62,9 @@ pub struct ServerSettings {
     /// What its peers may have of it.
     #[command(flatten)]
     pub limits: LimitSettings,
+    /// What makes its connections private, and who its clients are.
+    #[command(flatten)]
+    pub tls: TlsSettings,
 }
 
 impl ServerSettings {

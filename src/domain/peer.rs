@@ -1,12 +1,30 @@
 //! Where calls come from: the other end of a connection.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use crate::error::Error;
 
 /// The other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// Where it is; behind a proxy, where the proxy is.
     pub address: SocketAddr,
+    /// The public id of the application that its certificate names. Its calls are then for no other.
+    pub application_id: Option<Arc<str>>,
+}
+
+impl Peer {
+    /// The application that a call of this peer is for, where it is known: by the certificate, by what the call itself names, or by both.
+    ///
+    /// # Errors
+    /// [`Error::CredentialsInvalid`] when they name different ones.
+    pub fn application_id<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {
+        match (self.application_id.as_deref(), named) {
+            (Some(certified), Some(named)) if !certified.eq_ignore_ascii_case(named) => Err(Error::CredentialsInvalid),
+            (certified, named) => Ok(certified.or(named)),
+        }
+    }
 }
 
 /// The network that one user of the internet has: an address, of IPv6 its first 64 bits.
@@ -24,6 +42,18 @@ pub fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_binds_the_calls_of_its_peer_to_its_application() {
+        let address = SocketAddr::from(([192, 0, 2, 7], 1));
+        let bound = Peer { address, application_id: Some("acme".into()) };
+        assert_eq!(bound.application_id(None).expect("acme"), Some("acme"));
+        assert_eq!(bound.application_id(Some("Acme")).expect("the same"), Some("acme"));
+        assert!(matches!(bound.application_id(Some("globex")), Err(Error::CredentialsInvalid)));
+        let free = Peer { address, application_id: None };
+        assert_eq!(free.application_id(None).expect("any"), None);
+        assert_eq!(free.application_id(Some("globex")).expect("as named"), Some("globex"));
+    }
 
     #[test]
     fn a_network_of_ipv6_is_64_bits_and_one_of_ipv4_is_an_address() {

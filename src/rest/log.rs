@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::auth;
 use crate::domain::caller::Scope;
 use crate::domain::ids::ApplicationKey;
+use crate::domain::peer::Peer;
 use crate::domain::proof::tile::TilePath;
 use crate::error::Error;
 use crate::rest::error;
@@ -33,16 +34,26 @@ pub(super) fn router(app: Arc<App>, public: bool) -> Router {
         .with_state(Door { app, public })
 }
 
-async fn checkpoint(State(door): State<Door>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
-    let Some(application) = door.application(&id, &headers).await? else { return Ok(error::unknown_path()) };
+async fn checkpoint(
+    State(door): State<Door>,
+    peer: Option<Extension<Peer>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let Some(application) = door.application(peer.as_deref(), &id, &headers).await? else { return Ok(error::unknown_path()) };
     let checkpoint = door.app.log_checkpoint(application).await?;
     // A new one may be there in a moment; an old one is good, too.
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()), (CACHE_CONTROL, door.kept("max-age=1"))];
     Ok((headers, checkpoint.text).into_response())
 }
 
-async fn tile(State(door): State<Door>, Path((id, path)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, Error> {
-    let Some(application) = door.application(&id, &headers).await? else { return Ok(error::unknown_path()) };
+async fn tile(
+    State(door): State<Door>,
+    peer: Option<Extension<Peer>>,
+    Path((id, path)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let Some(application) = door.application(peer.as_deref(), &id, &headers).await? else { return Ok(error::unknown_path()) };
     let Some(path) = TilePath::parse(&path) else { return Ok(error::unknown_path()) };
     let Some(bytes) = door.app.log_tile(application, path).await? else { return Ok(error::unknown_path()) };
     // What is under this path never changes.
@@ -53,11 +64,11 @@ async fn tile(State(door): State<Door>, Path((id, path)): Path<(String, String)>
 
 impl Door {
     /// The application of the path, of which the caller must have a token where the log is not open to all.
-    async fn application(&self, id: &str, headers: &HeaderMap) -> Result<Option<ApplicationKey>, Error> {
+    async fn application(&self, peer: Option<&Peer>, id: &str, headers: &HeaderMap) -> Result<Option<ApplicationKey>, Error> {
         if self.public {
             return Ok(self.app.find_application(id).await?.map(|application| application.key));
         }
-        let caller = auth::caller_of(&self.app, headers, Some(id)).await?;
+        let caller = auth::caller_of(&self.app, peer, headers, Some(id)).await?;
         caller.require(Scope::LogsRead)?;
         Ok(Some(caller.application))
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use crate::auth;
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::chat_message::{ChatMessage, UserType};
 use crate::domain::conversation_message::ConversationMessage;
+use crate::domain::peer::Peer;
 use crate::domain::violation::{FieldViolation, Rule};
 use crate::error::Error;
 use crate::rest::ticket::time;
@@ -42,6 +43,7 @@ pub(super) enum Refusal {
 /// `POST /desk/api/v2/conversationmessages/webhooks.json`
 pub(super) async fn receive(
     State(door): State<Door>,
+    peer: Option<Extension<Peer>>,
     uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -50,16 +52,17 @@ pub(super) async fn receive(
         BytesRejection::FailedToBufferBody(_) => Error::RequestTooLarge,
         _ => Error::RequestMalformed,
     })?;
+    let peer = peer.as_deref();
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (caller, events) = match (header("x-pusher-key"), header("x-pusher-signature")) {
         (None, None) => {
-            let caller = auth::caller(&door.app, &headers, &uri).await?;
+            let caller = auth::caller(&door.app, peer, &headers, &uri).await?;
             caller.require(Scope::MessagesWrite)?;
             (caller, bare(&body)?)
         }
         (key, signature) => {
             let (key, signature) = (key.unwrap_or_default(), signature.unwrap_or_default());
-            let application_id = auth::application_of_host(&headers, &uri);
+            let application_id = auth::of_peer(peer)?.application_id(auth::application_of_host(&headers, &uri))?;
             let caller = door.app.authenticate_webhook(key, signature, &body, application_id).await?;
             (caller, signed(&body, key, door.app.milliseconds(), door.webhook_window)?)
         }

@@ -19,8 +19,9 @@ use crate::config::ServerSettings;
 use crate::domain::peer::Peer;
 use crate::server::call::{Activity, Calls, Streams};
 use crate::server::connections::{Connections, Full, Place};
-use crate::server::lifetime::{Lifetime, Next};
+use crate::server::lifetime::{LAST_BEGINNING, Lifetime, Next};
 use crate::server::line::Line;
+use crate::server::tls::{self, Tls};
 
 /// How many bytes a client may send ahead of those who read them, on a stream and on a connection.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -40,6 +41,7 @@ const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 struct Host {
     http: auto::Builder<Streams>,
     router: Router,
+    tls: Option<Tls>,
     settings: ServerSettings,
     connections: Arc<Connections>,
     shutdown: CancellationToken,
@@ -49,12 +51,13 @@ struct Host {
 pub(super) async fn accept(
     listener: TcpListener,
     router: Router,
+    tls: Option<Tls>,
     connections: Arc<Connections>,
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) {
     let http = http_builder(settings, connections.clone());
-    let host = Arc::new(Host { http, router, settings: settings.clone(), connections, shutdown: shutdown.clone() });
+    let host = Arc::new(Host { http, router, tls, settings: settings.clone(), connections, shutdown: shutdown.clone() });
     let mut served = JoinSet::new();
     let mut told = None;
     loop {
@@ -136,7 +139,23 @@ impl Host {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        self.converse(stream, Peer { address }).await;
+        let Some(tls) = &self.tls else { return self.converse(stream, Peer { address, application_id: None }).await };
+        let handshake = timeout(self.settings.limits.handshake_timeout(), tls.acceptor().accept(stream));
+        let shaken = tokio::select! {
+            shaken = handshake => Some(shaken),
+            () = async { self.shutdown.cancelled().await; sleep(LAST_BEGINNING).await } => None,
+        };
+        let failure = match shaken {
+            Some(Ok(Ok(stream))) => match tls::application_id(stream.get_ref().1) {
+                Ok(application_id) => return self.converse(stream, Peer { address, application_id }).await,
+                Err(error) => error.to_owned(),
+            },
+            Some(Ok(Err(error))) => error.to_string(),
+            Some(Err(_)) => "it took too long".to_owned(),
+            None => "the service stops".to_owned(),
+        };
+        Connections::count(&self.connections.handshakes_failed);
+        tracing::debug!(peer = %address, error = failure, "a handshake failed");
     }
 
     /// Serves the calls on a connection until its end.

@@ -10,7 +10,7 @@ use crate::domain::random;
 use crate::server::call::Activity;
 
 /// How long a client that has just connected is given to begin when the service stops.
-const LAST_BEGINNING: Duration = Duration::from_secs(1);
+pub(super) const LAST_BEGINNING: Duration = Duration::from_secs(1);
 /// How long an idle connection is given to close: nothing is in flight on it.
 const IDLE_GRACE: Duration = Duration::from_secs(10);
 

@@ -6,6 +6,7 @@ mod connections;
 mod guard;
 mod lifetime;
 mod line;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::background;
 use crate::config::ServerSettings;
 pub use crate::server::connections::Connections;
 use crate::server::guard::{Guard, guarded};
+use crate::server::tls::Tls;
 use crate::{grpc, rest, telemetry};
 
 /// How long the loops beside the calls are given to end after the drain.
@@ -34,7 +36,7 @@ const LAST_WORK: Duration = Duration::from_secs(3);
 /// drops what is left. A signer signs the log.
 ///
 /// # Errors
-/// When the listener cannot be asked for its address.
+/// When the files of TLS cannot be taken in; when the listener cannot be asked for its address.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
@@ -42,6 +44,11 @@ pub async fn serve(
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
+    let tls = Tls::start(&settings.tls, shutdown.clone()).await?;
+    let address = listener.local_addr()?;
+    if tls.is_none() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "connections are plain text: set --tls-cert and --tls-key, or have a proxy end TLS on this machine");
+    }
     let drained = CancellationToken::new();
     let health = tonic_health::server::HealthReporter::new();
     let readiness = background::readiness::start(app.clone(), health.clone(), shutdown.clone()).await;
@@ -50,8 +57,8 @@ pub async fn serve(
     let replicas = background::replicas::start(app.clone(), shutdown.clone());
     let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
     let router = doors(app, health, settings)?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
-    connection::accept(listener, router, Arc::new(Connections::default()), settings, shutdown).await;
+    tracing::info!(tls = tls.is_some(), %address, "listening");
+    connection::accept(listener, router, tls, Arc::new(Connections::default()), settings, shutdown).await;
     // The last deletions get their receipts, too.
     drained.cancel();
     let loops = async { tokio::join!(readiness, retention, milestones, replicas, sequencer) };

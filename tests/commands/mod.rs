@@ -11,6 +11,7 @@ mod log;
 pub mod program;
 mod serve;
 mod settings;
+mod tls;
 mod tokens;
 mod webhook_keys;
 #[cfg(feature = "test-with-tools")]

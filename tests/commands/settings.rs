@@ -46,6 +46,7 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
         ("--idle-timeout-seconds", 1, 86_400),
         ("--max-connection-age-seconds", 1, 86_400),
         ("--connection-grace-seconds", 1, 3_600),
+        ("--tls-reload-seconds", 1, 3_600),
         ("--token-cache-seconds", 0, 60),
         ("--page-cache-mib", 0, 65_536),
         ("--request-id-retention-days", 1, 365),

@@ -36,4 +36,5 @@ mod reflection;
 mod rejected_events;
 mod tenancy;
 mod rest;
+mod tls;
 mod two_doors;

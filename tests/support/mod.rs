@@ -1,6 +1,7 @@
 //! Actors and their world: a real PostgreSQL database, a real server on a port of its own, and callers that go through its doors.
 
 pub mod actor;
+pub mod certificates;
 pub mod clock;
 pub mod database;
 pub mod ingest;
