@@ -4,6 +4,7 @@
 
 pub mod domain; // values and rules
 pub mod error; // what can go wrong
+pub mod measures; // what is counted
 pub mod storage; // SQL
 pub mod app; // use cases
 pub mod auth; // from a token to a caller

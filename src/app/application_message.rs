@@ -7,6 +7,7 @@ use crate::domain::ids::ChatMessageId;
 use crate::domain::list_milestone::Place;
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 
 impl App {
@@ -14,6 +15,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_application_messages(
         &self,
         caller: &Caller,

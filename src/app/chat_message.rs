@@ -17,6 +17,7 @@ use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, RequestId, Ti
 use crate::domain::page::{Binding, PAGE_BYTES, PageRequest, keep_within};
 use crate::domain::request::RequestKey;
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 use crate::storage::chat_message::{ExportPosition, Found, PageAsked, PageFound};
 use crate::storage::request::Effect;
@@ -71,6 +72,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn create_chat_message(
         &self,
         caller: &Caller,
@@ -87,6 +89,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn create_chat_messages(
         &self,
         caller: &Caller,
@@ -155,6 +158,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::ChatMessageNotFound`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_chat_message(
         &self,
         caller: &Caller,
@@ -173,6 +177,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_chat_messages(
         &self,
         caller: &Caller,
@@ -197,9 +202,11 @@ impl App {
         if known_version == Some(found.version) {
             return Ok(Listed::Unchanged { version: found.version });
         }
+        let cached = cached.filter(|_| known == Some(found.version));
+        self.measures.pages.looked_up(cached.is_some());
         let page = match cached {
-            Some(page) if known == Some(found.version) => page,
-            _ => {
+            Some(page) => page,
+            None => {
                 let page = write_page(&found, after, encoding)?;
                 self.pages.put(application, ticket_id, key, &page);
                 page
@@ -218,6 +225,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn export_chat_messages(
         &self,
         caller: &Caller,

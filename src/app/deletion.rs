@@ -18,6 +18,7 @@ use crate::domain::ids::{ChatMessageId, RequestId, TicketId};
 use crate::domain::random;
 use crate::domain::request::RequestKey;
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 use crate::storage::deletion::{Asked, Attempt};
 use crate::storage::request::Effect;
@@ -37,6 +38,7 @@ impl App {
     /// # Errors
     /// [`Error::ChatMessageNotFound`], [`Error::ChatMessageAlreadyDeleted`], [`Error::TicketNotClosed`], [`Error::LegalHold`],
     /// [`Error::ChatMessageNotDeletable`], in this order; [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn delete_chat_message(
         &self,
         caller: &Caller,
@@ -54,6 +56,7 @@ impl App {
     ///
     /// # Errors
     /// The error of the first message that cannot be deleted, as of [`Self::delete_chat_message`].
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn delete_chat_messages(
         &self,
         caller: &Caller,
@@ -70,6 +73,7 @@ impl App {
     ///
     /// # Errors
     /// When the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn preview_deletion(
         &self,
         caller: &Caller,

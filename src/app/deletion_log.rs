@@ -9,6 +9,7 @@ use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Posi
 use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 use crate::storage::deletion_log::place::Place;
 
@@ -29,6 +30,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::DeletionLogNotFound`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_deletion_log(&self, caller: &Caller, ticket_id: TicketId, id: DeletionLogId) -> Result<DeletionLog, Error> {
         let mut connection = self.connection().await?;
         let found = storage::deletion_log::find(&mut connection, caller.application, ticket_id, id).await?;
@@ -39,6 +41,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::InvalidFields`] for the range of days, [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_deletion_logs(
         &self,
         caller: &Caller,
@@ -64,6 +67,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::InvalidFields`] for the range of days, [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn export_deletion_logs(
         &self,
         caller: &Caller,

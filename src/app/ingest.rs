@@ -22,6 +22,7 @@ use crate::domain::ids::{ChatMessageId, TicketId};
 use crate::domain::random;
 use crate::domain::violation::FieldViolation;
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 use crate::storage::deletion::Asked;
 use crate::storage::ingest::{OfCustomer, Opening};
@@ -87,6 +88,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::WriteConflict`]; when the database is away. Then nothing is stored and nothing kept.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn ingest(&self, caller: &Caller, events: &[Event]) -> Result<Vec<Outcome>, Error> {
         let digest = |event: &Event| event.identity.as_ref().map(|_| digest(event));
         let look = |event: &Event| look(caller, &event.text, digest(event).as_ref().map(<[u8; 32]>::as_slice));

@@ -12,10 +12,12 @@ use futures_util::FutureExt;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use crate::app::queue::{Job, Queue, Waiting};
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
+use crate::measures::{CALLS, Connections, Counted, LaneMeasures};
 use crate::storage::from_sqlx;
 
 /// How long a connection may have been idle before it is asked whether it still is one. Under load none is.
@@ -32,6 +34,8 @@ const SESSION_NAME: &str = "deskledger lane";
 pub(super) trait Work: Send + Sync + Sized + 'static {
     /// What the call gets.
     type Answer: Send;
+    /// What its lanes are called where they are measured.
+    const NAME: &'static str;
     /// How much weight one statement takes.
     const CAPACITY: usize;
     /// Whether it only reads: then it may be run again when the connection breaks.
@@ -55,37 +59,59 @@ pub(super) trait Work: Send + Sync + Sized + 'static {
 pub(super) struct Lanes<W: Work> {
     queue: Arc<Queue<W>>,
     wait: Duration,
+    count: u16,
+    measures: LaneMeasures,
 }
 
 impl<W: Work> Lanes<W> {
     /// Starts `count` lanes, which connect when they are first needed. A call waits for one at most as long as `wait`.
-    pub(super) fn start(options: &PgConnectOptions, count: u16, wait: Duration) -> Self {
+    pub(super) fn start(options: &PgConnectOptions, count: u16, wait: Duration, measures: &LaneMeasures) -> Self {
         let queue = Arc::new(Queue::new());
         for _ in 0..count {
             let mut lane = Lane { options: tuned(options, W::READS), wait, connection: None, used: Instant::now() };
-            let queue = queue.clone();
+            let (queue, measures) = (queue.clone(), measures.clone());
             tokio::spawn(async move {
                 while let Some(jobs) = queue.take().await {
-                    lane.serve(jobs).await;
+                    measures.calls.observe(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
+                    jobs.iter().for_each(|job| measures.wait.observe(job.asked.elapsed().as_secs_f64()));
+                    let _busy = Counted::in_gauge(&measures.busy);
+                    let span = span_of(&jobs);
+                    lane.serve(jobs).instrument(span).await;
                 }
             });
         }
-        Self { queue, wait }
+        Self { queue, wait, count, measures: measures.clone() }
     }
 
     /// Has the work done. Writes that met another one, or shared a statement that failed, are answered [`Error::WriteConflict`] and have
     /// done nothing.
     pub(super) async fn ask(&self, application: ApplicationKey, work: W) -> Result<W::Answer, Error> {
-        let (sender, mut answer) = oneshot::channel();
-        let mut waiting = Waiting::new(&self.queue, Job { application, work, answer: sender });
+        let span = tracing::info_span!(target: CALLS, "lane.ask", deskledger.lane = W::NAME);
+        let (answer, receiver) = oneshot::channel();
+        let job = Job { application, work, answer, asked: Instant::now(), span: span.clone() };
+        self.wait_for(job, receiver).instrument(span).await
+    }
+
+    async fn wait_for(&self, job: Job<W>, mut answer: oneshot::Receiver<Result<W::Answer, Error>>) -> Result<W::Answer, Error> {
+        let mut waiting = Waiting::new(&self.queue, job);
         let answered = match tokio::time::timeout(self.wait, &mut answer).await {
             Ok(answered) => answered,
-            Err(_) if waiting.take_back() => return Err(from_sqlx(sqlx::Error::PoolTimedOut)),
+            Err(_) if waiting.take_back() => {
+                self.measures.timeouts.inc();
+                return Err(from_sqlx(sqlx::Error::PoolTimedOut));
+            }
             // A lane is at it.
             Err(_) => answer.await,
         };
         waiting.done();
         answered.unwrap_or_else(|_| Err(Error::internal("a lane gave no answer")))
+    }
+
+    /// How the lanes are used at the moment.
+    pub(super) fn connections(&self) -> Connections {
+        let (max, used) = (i64::from(self.count), self.measures.busy.get());
+        let pending = i64::try_from(self.queue.waiting()).unwrap_or(i64::MAX);
+        Connections { name: W::NAME, max, used, idle: max - used, pending }
     }
 }
 
@@ -93,6 +119,18 @@ impl<W: Work> Drop for Lanes<W> {
     fn drop(&mut self) {
         self.queue.close();
     }
+}
+
+/// The span of what is done for these calls, where one of them is traced: within the first such, with links to the others.
+fn span_of<W: Work>(jobs: &[Job<W>]) -> Span {
+    let mut traced = jobs.iter().map(|job| &job.span).filter(|span| !span.is_disabled());
+    let Some(first) = traced.next() else { return Span::none() };
+    let span =
+        first.in_scope(|| tracing::info_span!(target: CALLS, "lane.run", deskledger.lane = W::NAME, deskledger.calls = jobs.len()));
+    traced.for_each(|other| {
+        span.follows_from(other);
+    });
+    span
 }
 
 /// Statements on lanes are few and have one good plan each, whatever the planner believes about tables that it has not analyzed yet.

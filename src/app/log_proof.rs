@@ -18,6 +18,7 @@ use crate::domain::proof::tree::{
 };
 use crate::domain::violation::{FieldViolation, Rule};
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 
 /// How many bytes a hash has.
@@ -59,6 +60,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::LogNotSigned`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_checkpoint(&self, caller: &Caller) -> Result<Checkpoint, Error> {
         self.log_checkpoint(caller.application).await
     }
@@ -97,6 +99,7 @@ impl App {
     /// # Errors
     /// [`Error::InvalidFields`] for a tree that has not the entry or is not signed yet, [`Error::DeletionLogNotFound`],
     /// [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_inclusion_proof(
         &self,
         caller: &Caller,
@@ -116,6 +119,7 @@ impl App {
     /// # Errors
     /// [`Error::InvalidFields`] for trees that are not signed yet, [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is
     /// away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_consistency_proof(
         &self,
         caller: &Caller,

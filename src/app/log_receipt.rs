@@ -17,6 +17,7 @@ use crate::domain::proof::entry::Opening;
 use crate::domain::proof::receipt::Receipt;
 use crate::domain::proof::record::Record;
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 
 /// How long a caller may wait for a receipt.
@@ -30,6 +31,7 @@ impl App {
     /// # Errors
     /// [`Error::DeletionLogNotFound`], [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is
     /// away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_receipt(&self, caller: &Caller, ticket_id: TicketId, id: DeletionLogId) -> Result<String, Error> {
         let mut connection = self.connection().await?;
         let log = storage::deletion_log::find(&mut connection, caller.application, ticket_id, id).await?;
@@ -43,6 +45,7 @@ impl App {
     /// # Errors
     /// [`Error::HoldEventNotFound`], [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is
     /// away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_hold_receipt(&self, caller: &Caller, ticket_id: TicketId, id: HoldEventId) -> Result<String, Error> {
         let mut connection = self.connection().await?;
         let event = storage::hold::find_event(&mut connection, caller.application, ticket_id, id).await?;
@@ -55,6 +58,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_hold_events(
         &self,
         caller: &Caller,
@@ -77,6 +81,7 @@ impl App {
 
     /// Waits for the receipt of a deletion that has just been carried out; `None` when it is not there in time, or cannot be made: the
     /// message is deleted, and that must not seem to have failed.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn wait_for_receipt(
         &self,
         caller: &Caller,

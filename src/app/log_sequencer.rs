@@ -76,6 +76,9 @@ impl LogSequencer {
         let Todo { pending, free, unsigned } = todo;
         let turn = pending && free;
         let grown = if turn { app.grow_log(&self.name).await? } else { Grown::default() };
+        if turn {
+            app.measures.log.damaged.set(i64::try_from(grown.damaged.len()).unwrap_or(i64::MAX));
+        }
         if turn && grown.damaged != self.damaged {
             tracing::error!(applications = grown.damaged.join(" "), "logs whose tiles do not make their roots do not grow");
             self.damaged = grown.damaged;
@@ -88,11 +91,26 @@ impl LogSequencer {
 }
 
 impl App {
+    /// Looks at how far the trees and their signatures are behind the deletions, for who measures it.
+    ///
+    /// # Errors
+    /// When the database is away.
+    pub async fn measure_log(&self) -> Result<(), Error> {
+        let backlog = storage::log_sequencer::backlog(&mut *self.connection().await?).await?;
+        let waited = backlog.oldest_delete_time.map_or(0.0, |time| (self.now() - time).as_seconds_f64().max(0.0));
+        let log = &self.measures.log;
+        log.pending.set(backlog.pending);
+        log.oldest_pending.set(waited);
+        log.unsigned.set(backlog.unsigned);
+        Ok(())
+    }
+
     /// Grows every tree that has deletions waiting, in one transaction.
     async fn grow_log(&self, name: &str) -> Result<Grown, Error> {
-        let mut grown = Grown::default();
+        let (mut grown, mut merged) = (Grown::default(), Vec::new());
         // Each statement has to see what was committed before it, whatever the database's default is.
-        let mut transaction = self.pool.begin_with("begin isolation level read committed").await.map_err(from_sqlx)?;
+        let begun = self.pool.begin_with("begin isolation level read committed");
+        let mut transaction = self.waited_for(begun).await?;
         let fence = storage::log_sequencer::hold(&mut transaction, name, LEASE_SECONDS).await?;
         let Some(fence) = fence else { return Ok(grown) };
         for (application, id) in storage::log_sequencer::waiting(&mut transaction).await? {
@@ -106,8 +124,13 @@ impl App {
             grown.more |= pending.len() == usize::try_from(MAX_MERGE).unwrap_or(usize::MAX);
             let growth = grow(&id, old, edge, pending).map_err(Error::log_corrupt)?;
             storage::log_sequencer::grow(&mut transaction, application, fence, old, &growth).await?;
+            merged.extend(growth.delete_times);
         }
         transaction.commit().await.map_err(from_sqlx)?;
+        let now = self.now();
+        for time in merged {
+            self.measures.log.merge_delay.observe((now - time).as_seconds_f64().max(0.0));
+        }
         Ok(grown)
     }
 }

@@ -27,12 +27,12 @@ mod webhook_key;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgPool, Postgres, Transaction};
 
 pub use crate::app::chat_message::{Encoding, ExportPart, Listed, MessagePage};
 pub use crate::app::deletion::Deleted;
@@ -52,6 +52,7 @@ use crate::app::work::AllLanes;
 use crate::domain::clock::Clock;
 use crate::domain::deletion::ReasonRule;
 use crate::error::Error;
+use crate::measures::{Clients, Connections, Counted, Measures, Observed, POOL, seconds_of};
 use crate::storage::{self, from_sqlx};
 
 /// The service's use cases over one database.
@@ -67,6 +68,7 @@ pub struct App {
     /// For reads that need not be the newest.
     replicas: Replicas,
     reason_rule: ReasonRule,
+    measures: Measures,
 }
 
 /// How the use cases are set up.
@@ -93,10 +95,14 @@ impl App {
     #[must_use]
     pub fn new(pool: PgPool, clock: Arc<dyn Clock>, settings: AppSettings) -> Self {
         let options = PgConnectOptions::clone(&pool.connect_options());
-        let lanes = AllLanes::start(&options, settings.lane_connections, pool.options().get_acquire_timeout());
+        let measures = Measures::default();
+        let wait = pool.options().get_acquire_timeout();
+        let lanes = AllLanes::start(&options, settings.lane_connections, wait, &measures.lanes);
         let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
-        let (tokens, pages) = (token::cache(settings.token_cache_ttl), PageCache::new(settings.page_cache_bytes));
-        Self { pool, clock, probe, tokens, lanes, pages, replicas: Replicas::none(), reason_rule: settings.reason_rule }
+        let tokens = token::cache(settings.token_cache_ttl, &measures.tokens);
+        let pages = PageCache::new(settings.page_cache_bytes, &measures.pages);
+        let (replicas, reason_rule) = (Replicas::none(), settings.reason_rule);
+        Self { pool, clock, probe, tokens, lanes, pages, replicas, reason_rule, measures }
     }
 
     /// Whether calls can be served: the database is reachable and has every migration of this build.
@@ -117,6 +123,7 @@ impl App {
         loop {
             let batch = storage::request::forget(&mut *self.connection().await?, oldest, FORGET_BATCH).await?;
             forgotten += batch;
+            self.measures.request_ids_forgotten.inc_by(batch);
             if batch < FORGET_BATCH.unsigned_abs() {
                 return Ok(forgotten);
             }
@@ -127,6 +134,34 @@ impl App {
     #[must_use]
     pub fn milliseconds(&self) -> i64 {
         self.now().timestamp_millis()
+    }
+
+    /// The service's time in seconds since 1970.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        seconds_of(self.now())
+    }
+
+    /// What the use cases count.
+    #[must_use]
+    pub fn measures(&self) -> &Measures {
+        &self.measures
+    }
+
+    /// How connections to the database and memory are used at the moment. Of clients the use cases know nothing.
+    #[must_use]
+    pub fn observe(&self) -> Observed {
+        let (size, idle) = (i64::from(self.pool.size()), i64::try_from(self.pool.num_idle()).unwrap_or(i64::MAX));
+        let max = i64::from(self.pool.options().get_max_connections());
+        let pool = Connections { name: POOL, max, used: (size - idle).max(0), idle, pending: self.measures.pool.pending.get() };
+        let (page_bytes, page_tickets) = self.pages.size();
+        Observed {
+            connections: std::iter::once(pool).chain(self.lanes.connections()).collect(),
+            page_bytes,
+            page_tickets,
+            tokens: self.tokens.entry_count(),
+            clients: Clients::default(),
+        }
     }
 
     /// Whether a deletion must say why.
@@ -140,6 +175,24 @@ impl App {
     }
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.pool.acquire().await.map_err(from_sqlx)
+        self.waited_for(self.pool.acquire()).await
+    }
+
+    /// Begins a transaction of the database's default isolation.
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
+        self.waited_for(self.pool.begin()).await
+    }
+
+    /// Measures how long the pool takes to give a connection.
+    async fn waited_for<T>(&self, given: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+        let measures = &self.measures.pool;
+        let _pending = Counted::in_gauge(&measures.pending);
+        let asked = Instant::now();
+        let given = given.await;
+        measures.wait.observe(asked.elapsed().as_secs_f64());
+        if matches!(given, Err(sqlx::Error::PoolTimedOut)) {
+            measures.timeouts.inc();
+        }
+        given.map_err(from_sqlx)
     }
 }

@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
 use crate::domain::ids::{ApplicationKey, TicketId};
+use crate::measures::CacheMeasures;
 
 /// How long a ticket's pages stay that nobody asks for: so long content stays that another process has erased.
 const IDLE: Duration = Duration::from_secs(60);
@@ -56,12 +58,26 @@ struct Pages {
 
 impl PageCache {
     /// Keeps about as many bytes as given; none when it is 0.
-    pub(super) fn new(capacity_bytes: u64) -> Self {
+    pub(super) fn new(capacity_bytes: u64, measures: &CacheMeasures) -> Self {
         let weigh = |_: &(ApplicationKey, TicketId), pages: &Arc<TicketPages>| {
             u32::try_from(pages.lock().bytes + ENTRY_BYTES).unwrap_or(u32::MAX)
         };
-        let cache = || Cache::builder().max_capacity(capacity_bytes).weigher(weigh).time_to_idle(IDLE).build();
+        let evictions = measures.evictions.clone();
+        let evicted = move |_, _, cause: RemovalCause| {
+            if cause.was_evicted() {
+                evictions.inc();
+            }
+        };
+        let cache = || {
+            let cache = Cache::builder().max_capacity(capacity_bytes).weigher(weigh).time_to_idle(IDLE);
+            cache.eviction_listener(evicted).build()
+        };
         Self((capacity_bytes > 0).then(cache))
+    }
+
+    /// About how many bytes are kept, of how many tickets.
+    pub(super) fn size(&self) -> (u64, u64) {
+        self.0.as_ref().map_or((0, 0), |cache| (cache.weighted_size(), cache.entry_count()))
     }
 
     /// The page that was last read, of whatever version.
@@ -147,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_was_erased_is_gone_at_once_and_a_late_reader_does_not_bring_it_back() {
-        let cache = PageCache::new(1 << 20);
+        let cache = PageCache::new(1 << 20, &CacheMeasures::default());
         let read_before = page(3, 10);
         cache.put(ACME, TICKET, FIRST, &read_before);
         assert_eq!(version_of(&cache, TICKET), Some(3));
@@ -161,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_last_handle_on_erased_bytes_is_the_readers() {
-        let cache = PageCache::new(1 << 20);
+        let cache = PageCache::new(1 << 20, &CacheMeasures::default());
         let bytes = Bytes::from(vec![1; 100]);
         cache.put(ACME, TICKET, FIRST, &CachedPage { bytes: bytes.clone(), ..page(1, 0) });
         assert!(!bytes.is_unique());
@@ -171,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_newer_version_replaces_every_page_of_an_older_one() {
-        let cache = PageCache::new(1 << 20);
+        let cache = PageCache::new(1 << 20, &CacheMeasures::default());
         let second = PageKey { after: 50, ..FIRST };
         cache.put(ACME, TICKET, FIRST, &page(1, 10));
         cache.put(ACME, TICKET, second, &page(2, 10));
@@ -182,7 +198,8 @@ mod tests {
 
     #[test]
     fn no_more_bytes_are_kept_than_there_is_room_for() {
-        let cache = PageCache::new(100_000);
+        let measures = CacheMeasures::default();
+        let cache = PageCache::new(100_000, &measures);
         let all = 1..=1000;
         for ticket in all.clone() {
             cache.put(ACME, TicketId(ticket), FIRST, &page(1, 1000));
@@ -190,15 +207,16 @@ mod tests {
         cache.0.as_ref().expect("it keeps some").run_pending_tasks();
         let kept = all.filter(|ticket| version_of(&cache, TicketId(*ticket)).is_some()).count();
         assert!((1..=100).contains(&kept), "{kept} of a hundred at most");
+        assert_eq!(cache.size().1 + measures.evictions.get(), 1000, "what is not kept was evicted");
 
-        let cache = PageCache::new(64 << 20);
+        let cache = PageCache::new(64 << 20, &CacheMeasures::default());
         for number in 0..10 {
             cache.put(ACME, TICKET, PageKey { after: number, ..FIRST }, &page(1, TICKET_BYTES / 4));
         }
         let of_ticket = cache.0.as_ref().and_then(|cache| cache.get(&(ACME, TICKET))).expect("it is there");
         assert!(of_ticket.lock().bytes <= TICKET_BYTES);
 
-        let none = PageCache::new(0);
+        let none = PageCache::new(0, &CacheMeasures::default());
         none.put(ACME, TICKET, FIRST, &page(1, 10));
         assert_eq!(version_of(&none, TICKET), None);
     }

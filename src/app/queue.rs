@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
+use tracing::Span;
 
 use crate::app::lane::Work;
 use crate::domain::ids::ApplicationKey;
@@ -17,6 +19,10 @@ pub(super) struct Job<W: Work> {
     pub(super) application: ApplicationKey,
     pub(super) work: W,
     pub(super) answer: oneshot::Sender<Result<W::Answer, Error>>,
+    /// Since when it waits.
+    pub(super) asked: Instant,
+    /// The span of the wait; disabled where the call is not traced.
+    pub(super) span: Span,
 }
 
 /// Jobs in the order of their arrival.
@@ -60,6 +66,11 @@ impl<W: Work> Queue<W> {
             }
             self.arrived.notified().await;
         }
+    }
+
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().jobs.len()
     }
 
     /// Ends the lanes; what waits is dropped.
@@ -158,6 +169,7 @@ mod tests {
 
     impl Work for Parcel {
         type Answer = ();
+        const NAME: &'static str = "parcels";
         const CAPACITY: usize = 10;
         const READS: bool = true;
 
@@ -176,7 +188,8 @@ mod tests {
 
     fn push(queue: &Queue<Parcel>, application: i32, name: &'static str, weight: usize) -> (u64, Receiver<Result<(), Error>>) {
         let (answer, receiver) = oneshot::channel();
-        (queue.push(Job { application: ApplicationKey(application), work: Parcel(name, weight), answer }), receiver)
+        let (application, work) = (ApplicationKey(application), Parcel(name, weight));
+        (queue.push(Job { application, work, answer, asked: Instant::now(), span: Span::none() }), receiver)
     }
 
     async fn take(queue: &Queue<Parcel>) -> Vec<&'static str> {

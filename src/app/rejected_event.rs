@@ -13,6 +13,7 @@ use crate::domain::conversation_message::{Incoming, Remains};
 use crate::domain::ids::TicketId;
 use crate::domain::page::{Binding, Page, PageRequest};
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 use crate::storage::rejected_event::NewRejectedEvent;
 pub use crate::storage::rejected_event::RejectedEvent;
@@ -25,6 +26,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_rejected_events(&self, caller: &Caller, page: &PageRequest) -> Result<Page<RejectedEvent>, Error> {
         let binding = Binding::new(caller.application, "ListRejectedEvents", &());
         let [after] = match &page.token {
@@ -43,6 +45,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::RejectedEventNotFound`], [`Error::WriteConflict`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn replay_rejected_event(&self, caller: &Caller, id: i64, mended: Option<String>) -> Result<Outcome, Error> {
         let mut held = None;
         let mut retry = Retry::new();

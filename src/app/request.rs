@@ -27,7 +27,7 @@ pub(super) enum Begun<'a> {
 impl App {
     /// Begins the transaction of a mutating call.
     pub(super) async fn begin_write<'a>(&self, caller: &'a Caller, key: Option<&'a RequestKey>) -> Result<Begun<'a>, Error> {
-        let mut transaction = self.pool.begin().await.map_err(from_sqlx)?;
+        let mut transaction = self.begin().await?;
         let Some(claimed) = key else { return Ok(Begun::New(Write { transaction, caller, key })) };
         match storage::request::claim(&mut transaction, caller.application, claimed, self.now()).await? {
             Claim::New => Ok(Begun::New(Write { transaction, caller, key })),

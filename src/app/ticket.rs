@@ -15,6 +15,7 @@ use crate::domain::page::{Binding, Page, PageRequest, cut_to, keep_within};
 use crate::domain::request::RequestKey;
 use crate::domain::ticket::{Closing, DEFAULT_CLOSE_STATUS, NewTicket, Ticket, TicketChange, TicketFilter, TicketStatus};
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 use crate::storage::request::Effect;
 
@@ -33,6 +34,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn create_ticket(&self, caller: &Caller, ticket: &NewTicket, request_id: Option<RequestId>) -> Result<Ticket, Error> {
         let key = request_id.map(|id| RequestKey::new(id, "CreateTicket", ticket));
         let mut retry = Retry::new();
@@ -60,6 +62,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::TicketNotFound`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_ticket(&self, caller: &Caller, id: TicketId) -> Result<Ticket, Error> {
         find(&mut *self.connection().await?, caller, id).await
     }
@@ -68,6 +71,7 @@ impl App {
     ///
     /// # Errors
     /// When the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn find_ticket_by_channel_url(&self, caller: &Caller, channel_url: &str) -> Result<Option<TicketId>, Error> {
         storage::ticket::find_by_channel_url(&mut *self.connection().await?, caller.application, channel_url).await
     }
@@ -76,6 +80,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_tickets(
         &self,
         caller: &Caller,
@@ -110,6 +115,7 @@ impl App {
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::EtagMismatch`], [`Error::TicketStatusTransitionInvalid`], [`Error::RequestIdReused`],
     /// [`Error::WriteConflict`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn update_ticket(
         &self,
         caller: &Caller,
@@ -126,6 +132,7 @@ impl App {
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::TicketAlreadyClosed`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database
     /// is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn close_ticket(
         &self,
         caller: &Caller,
@@ -142,6 +149,7 @@ impl App {
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::TicketNotClosed`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is
     /// away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn reopen_ticket(&self, caller: &Caller, id: TicketId, request_id: Option<RequestId>) -> Result<Ticket, Error> {
         self.change_ticket(caller, id, Change::Reopen, request_id).await
     }
@@ -151,6 +159,7 @@ impl App {
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::TicketAlreadyHeld`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is
     /// away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn place_hold(
         &self,
         caller: &Caller,
@@ -165,6 +174,7 @@ impl App {
     ///
     /// # Errors
     /// [`Error::TicketNotFound`], [`Error::TicketNotHeld`], [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn release_hold(
         &self,
         caller: &Caller,

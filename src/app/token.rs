@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use moka::notification::RemovalCause;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -15,6 +16,7 @@ use crate::domain::caller::{Caller, Scope};
 use crate::domain::deletion::RequestedFrom;
 use crate::domain::random;
 use crate::error::Error;
+use crate::measures::CacheMeasures;
 use crate::storage;
 use crate::storage::application::Application;
 use crate::storage::token::Token;
@@ -27,8 +29,14 @@ const CACHE_CAPACITY: u64 = 10_000;
 /// Tokens by public id; `None` is remembered too, so that a wrong one costs a look-up once in a while only.
 pub(super) type Cache = moka::future::Cache<String, Option<Arc<Token>>>;
 
-pub(super) fn cache(ttl: Duration) -> Cache {
-    moka::future::Cache::builder().max_capacity(CACHE_CAPACITY).time_to_live(ttl).build()
+pub(super) fn cache(ttl: Duration, measures: &CacheMeasures) -> Cache {
+    let evictions = measures.evictions.clone();
+    let evicted = move |_, _, cause: RemovalCause| {
+        if cause.was_evicted() {
+            evictions.inc();
+        }
+    };
+    moka::future::Cache::builder().max_capacity(CACHE_CAPACITY).time_to_live(ttl).eviction_listener(evicted).build()
 }
 
 /// A token to make.
@@ -107,7 +115,7 @@ impl App {
         if id.len() != 16 {
             return Err(Error::CredentialsInvalid);
         }
-        let known = self.tokens.try_get_with_by_ref(id, self.look_up(id)).await.map_err(|error| Error::shared(&error))?;
+        let known = self.known(id).await?;
         // A digest is compared even for an unknown id, so that both take the same time.
         let expected = known.as_ref().map_or(&[0; 32][..], |token| &token.secret_digest);
         let secret_is_right: bool = Sha256::digest(secret).as_slice().ct_eq(expected).into();
@@ -128,11 +136,7 @@ impl App {
     /// # Errors
     /// [`Error::CredentialsInvalid`]; when the database is away.
     pub async fn check_again(&self, caller: &Caller) -> Result<(), Error> {
-        let known = self
-            .tokens
-            .try_get_with_by_ref(&caller.token_id, self.look_up(&caller.token_id))
-            .await
-            .map_err(|error| Error::shared(&error))?;
+        let known = self.known(&caller.token_id).await?;
         if known.is_some_and(|token| self.is_good(&token, None)) { Ok(()) } else { Err(Error::CredentialsInvalid) }
     }
 
@@ -140,6 +144,14 @@ impl App {
         token.revoke_time.is_none()
             && token.expire_time.is_none_or(|time| self.now() < time)
             && application_id.is_none_or(|id| id.eq_ignore_ascii_case(&token.application_id))
+    }
+
+    /// The token, from memory or looked up; those who ask for one at the same time wait for one look-up.
+    async fn known(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
+        let entry = self.tokens.entry_by_ref(id).or_try_insert_with(self.look_up(id)).await;
+        let entry = entry.map_err(|error| Error::shared(&error))?;
+        self.measures.tokens.looked_up(!entry.is_fresh());
+        Ok(entry.into_value())
     }
 
     async fn look_up(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {

@@ -14,6 +14,7 @@ use crate::domain::ids::{ApplicationKey, ChatMessageId, TicketId};
 use crate::domain::random;
 use crate::domain::request::RequestKey;
 use crate::error::Error;
+use crate::measures::{Connections, LANES, LanesMeasures};
 use crate::storage;
 use crate::storage::chat_message::{Found, PageAsked, PageFound};
 use crate::storage::deletion::{Asked, Attempt};
@@ -31,24 +32,30 @@ pub(super) struct AllLanes {
 
 impl AllLanes {
     /// Shares a number of connections out among the kinds, each of which has one at least.
-    pub(super) fn start(options: &PgConnectOptions, connections: u16, wait: std::time::Duration) -> Self {
+    pub(super) fn start(options: &PgConnectOptions, connections: u16, wait: std::time::Duration, measures: &LanesMeasures) -> Self {
         let connections = connections.max(MIN_CONNECTIONS);
         // Writes wait for the disk, and so want more of them.
         let (appends, deletions) = ((connections / 3).max(1), (connections / 4).max(1));
         let messages = (connections / 6).max(1);
         let pages = connections - appends - deletions - messages;
         Self {
-            pages: Lanes::start(options, pages, wait),
-            messages: Lanes::start(options, messages, wait),
-            appends: Lanes::start(options, appends, wait),
-            deletions: Lanes::start(options, deletions, wait),
+            pages: Lanes::start(options, pages, wait, &measures.pages),
+            messages: Lanes::start(options, messages, wait, &measures.messages),
+            appends: Lanes::start(options, appends, wait, &measures.appends),
+            deletions: Lanes::start(options, deletions, wait, &measures.deletions),
         }
+    }
+
+    /// How the lanes of each kind are used at the moment.
+    pub(super) fn connections(&self) -> [Connections; 4] {
+        [self.pages.connections(), self.messages.connections(), self.appends.connections(), self.deletions.connections()]
     }
 }
 
 /// A page costs what it has rows: so one statement reads no more than two of the largest.
 impl Work for PageAsked {
     type Answer = Option<PageFound>;
+    const NAME: &'static str = LANES[0];
     const CAPACITY: usize = 1000;
     const READS: bool = true;
 
@@ -74,6 +81,7 @@ pub(super) struct MessageAsked {
 
 impl Work for MessageAsked {
     type Answer = Option<Found>;
+    const NAME: &'static str = LANES[1];
     const CAPACITY: usize = 64;
     const READS: bool = true;
 
@@ -101,6 +109,7 @@ pub(super) struct Append {
 impl Work for Append {
     /// In the order of the messages; `None` where there is no such ticket.
     type Answer = Vec<Option<Stored>>;
+    const NAME: &'static str = LANES[2];
     const CAPACITY: usize = MAX_STATEMENT;
     const READS: bool = false;
 
@@ -130,6 +139,7 @@ pub(super) struct Delete {
 
 impl Work for Delete {
     type Answer = Option<Attempt>;
+    const NAME: &'static str = LANES[3];
     const CAPACITY: usize = 64;
     const READS: bool = false;
 

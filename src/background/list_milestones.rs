@@ -25,9 +25,13 @@ async fn keep(app: &App, mut keeper: MilestoneKeeper, shutdown: &CancellationTok
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Some(Err(error)) = shutdown.run_until_cancelled(keeper.keep(app)).await {
+        match shutdown.run_until_cancelled(keeper.keep(app)).await {
+            None => {}
+            Some(Ok(())) => {
+                app.measures().loops.list_milestones.set(app.seconds());
+            }
             // Pages are right without, only slower. The database's absence is told by the readiness loop.
-            tracing::debug!(%error, "cannot set milestones");
+            Some(Err(error)) => tracing::debug!(%error, "cannot set milestones"),
         }
     }
 }

@@ -24,6 +24,9 @@ pub fn start(app: Arc<App>, signer: Option<LogSigner>, shutdown: CancellationTok
             // Once more at the end, for the last deletions.
             last = shutdown.run_until_cancelled(ticks.tick()).await.is_none();
             let failed = run(&mut sequencer, &app).await.err();
+            if failed.is_none() {
+                app.measures().loops.log_sequencer.set(app.seconds());
+            }
             if failed.is_some() && failed != told {
                 tracing::warn!(cause = failed, "the deletion log is not grown or not signed");
             }

@@ -2,6 +2,7 @@
 
 pub mod embedded_postgres;
 pub mod list_milestones;
+pub mod log_backlog;
 pub mod log_sequencer;
 pub mod readiness;
 pub mod replicas;

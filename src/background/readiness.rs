@@ -32,15 +32,20 @@ pub async fn start(app: Arc<App>, mut health: HealthReporter, shutdown: Cancella
                 Ok(Err(error)) => Err(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
                 Err(_) => Err("the database does not answer".to_owned()),
             };
+            if ready.is_ok() {
+                app.measures().loops.readiness.set(app.seconds());
+            }
             if last.as_ref() != Some(&ready) {
                 match &ready {
                     Ok(()) => tracing::info!("ready"),
                     Err(cause) => tracing::warn!(cause, "not ready"),
                 }
+                app.measures().ready.set(i64::from(ready.is_ok()));
                 set(&health, if ready.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
                 last = Some(ready);
             }
         }
+        app.measures().ready.set(0);
         set(&health, ServingStatus::NotServing).await;
         // Ends the streams of those who watch, after they have been told: they would hold the drain up to its end.
         for service in names() {

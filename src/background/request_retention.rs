@@ -20,8 +20,11 @@ pub fn start(app: Arc<App>, retention: TimeDelta, shutdown: CancellationToken) -
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             match shutdown.run_until_cancelled(app.forget_requests(retention)).await {
-                Some(Ok(0)) | None => {}
-                Some(Ok(forgotten)) => tracing::debug!(forgotten, "forgot old request ids"),
+                None => {}
+                Some(Ok(forgotten)) => {
+                    app.measures().loops.request_retention.set(app.seconds());
+                    tracing::debug!(forgotten, "forgot old request ids");
+                }
                 // The database's absence is told by the readiness loop.
                 Some(Err(error)) => tracing::debug!(%error, "cannot forget old request ids"),
             }

@@ -10,7 +10,7 @@ use crate::app::{App, NewToken};
 use crate::cli::database::{Database, Running};
 use crate::cli::import::Import;
 use crate::cli::serve;
-use crate::config::{DatabaseSettings, ServerSettings};
+use crate::config::{DatabaseSettings, LogSettings, ServerSettings};
 use crate::domain::caller::{Caller, Scope};
 use crate::domain::chat_message::{ChatMessage, ChatMessageDraft, NewChatMessage, UserType};
 use crate::domain::clock::{Clock, SystemClock};
@@ -18,6 +18,7 @@ use crate::domain::deletion::RequestedFrom;
 use crate::domain::ids::{ChatMessageId, TicketId};
 use crate::domain::violation::Violations;
 use crate::storage::application::Application;
+use crate::telemetry::Telemetry;
 
 /// The conversations that the demo begins with.
 const CONVERSATIONS: &str = include_str!("../../examples/conversations.jsonl");
@@ -37,7 +38,8 @@ pub(super) struct Arguments {
     server: ServerSettings,
 }
 
-pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(database: DatabaseSettings, log: &LogSettings, arguments: Arguments) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(log, &arguments.server.telemetry).await?;
     let shutdown = serve::shutdown_on_signal()?;
     let listener = serve::bind(&arguments.server).await?;
     let database = Database::open(database, Running::Refuse).await?;
@@ -51,7 +53,7 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     let samples = Samples::find(&app, &caller).await?;
     println!("{}", samples.calls(&listener.local_addr()?.to_string(), &token));
     drop(import);
-    serve::serve(listener, database, app, &arguments.server, CancellationToken::clone(&shutdown)).await
+    serve::serve(listener, database, app, telemetry, &arguments.server, CancellationToken::clone(&shutdown)).await
 }
 
 async fn application(app: &App) -> anyhow::Result<Application> {

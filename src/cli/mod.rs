@@ -70,11 +70,14 @@ enum Command {
 /// # Errors
 /// What keeps it from its end, in words for the person who called it.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
-    telemetry::init(&cli.log)?;
-    let database = cli.database;
+    let (database, log) = (cli.database, cli.log);
+    // What serves tells more than logs, and starts them itself.
+    if !matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+        telemetry::init(&log)?;
+    }
     match cli.command {
-        Command::Serve(arguments) => block_on(serve::run(database, arguments)),
-        Command::Demo(arguments) => block_on(demo::run(database, arguments)),
+        Command::Serve(arguments) => block_on(serve::run(database, &log, arguments)),
+        Command::Demo(arguments) => block_on(demo::run(database, &log, arguments)),
         Command::Migrate => block_on(migrate::run(database)),
         Command::Application(command) => block_on(application::run(database, command)),
         Command::Token(command) => block_on(token::run(database, command)),

@@ -13,8 +13,9 @@ use crate::app::App;
 use crate::background;
 use crate::cli::database::{Database, Running};
 use crate::cli::log_key;
-use crate::config::{DatabaseSettings, ServerSettings};
+use crate::config::{DatabaseSettings, LogSettings, ServerSettings};
 use crate::server;
+use crate::telemetry::Telemetry;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -25,7 +26,8 @@ pub(super) struct Arguments {
     server: ServerSettings,
 }
 
-pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(database: DatabaseSettings, log: &LogSettings, arguments: Arguments) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(log, &arguments.server.telemetry).await?;
     let shutdown = shutdown_on_signal()?;
     let listener = bind(&arguments.server).await?;
     let database = Database::open(database, Running::Refuse).await?;
@@ -33,7 +35,7 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
         database.migrate().await?;
     }
     let app = database.app(&arguments.server)?;
-    serve(listener, database, app, &arguments.server, shutdown).await
+    serve(listener, database, app, telemetry, &arguments.server, shutdown).await
 }
 
 /// Binds before anything is started, so that a port in use costs nothing.
@@ -46,6 +48,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     database: Database,
     app: Arc<App>,
+    mut telemetry: Telemetry,
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -56,12 +59,16 @@ pub(super) async fn serve(
     // The private server is watched until the calls have drained, and stopped after.
     let drained = CancellationToken::new();
     let watch = database.owned.clone().map(|owned| background::embedded_postgres::start(owned, drained.clone()));
-    let served = server::serve(listener, app, signer, settings, shutdown).await;
+    let exporter = telemetry.exporter.take();
+    let served = server::serve(listener, app, signer, telemetry, settings, shutdown).await;
     drained.cancel();
     if let Some(watch) = watch {
         watch.await?;
     }
     database.close().await?;
+    if let Some(exporter) = exporter {
+        exporter.stop().await;
+    }
     tracing::info!("stopped");
     Ok(served?)
 }

@@ -5,6 +5,7 @@ mod limits;
 mod log;
 mod replicas;
 mod server;
+mod telemetry;
 mod tls;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use crate::config::limits::LimitSettings;
 pub use crate::config::log::{LogFormat, LogSettings};
 pub use crate::config::replicas::ReplicaSettings;
 pub use crate::config::server::ServerSettings;
+pub use crate::config::telemetry::{AdminListen, TelemetrySettings};
 pub use crate::config::tls::{ClientCertificates, TlsSettings};
 
 /// Where the private server keeps its data when no setting says so; `None` when the user has no home.

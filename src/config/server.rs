@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::{LimitSettings, ReplicaSettings, TlsSettings};
+use crate::config::{LimitSettings, ReplicaSettings, TelemetrySettings, TlsSettings};
 
 /// How the service listens and what it allows.
 #[derive(Debug, Clone, Args)]
@@ -65,6 +65,9 @@ pub struct ServerSettings {
     /// What makes its connections private, and who its clients are.
     #[command(flatten)]
     pub tls: TlsSettings,
+    /// What operators are told.
+    #[command(flatten)]
+    pub telemetry: TelemetrySettings,
 }
 
 impl ServerSettings {

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tonic::codec::CompressionEncoding::{Gzip, Zstd};
 use tonic::server::NamedService;
 use tonic::{Request, Status};
@@ -47,6 +49,28 @@ pub const SERVICE_NAMES: [&str; 4] = [
     servers::deletion_log_service_server::SERVICE_NAME,
     servers::ingest_service_server::SERVICE_NAME,
 ];
+
+/// The methods that the door has, each with its service before a slash, such as `deskledger.v1.TicketService/GetTicket`.
+///
+/// # Panics
+/// When a descriptor set of this build cannot be read, which a test would show.
+#[must_use]
+pub fn methods() -> Vec<String> {
+    let sets = [
+        DESCRIPTOR_SET,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ];
+    let decoded = sets.map(|set| FileDescriptorSet::decode(set).expect("the descriptor set of this build is sound"));
+    let mut methods = Vec::new();
+    for file in decoded.iter().flat_map(|set| &set.file) {
+        for service in &file.service {
+            methods.extend(service.method.iter().map(|method| format!("{}.{}/{}", file.package(), service.name(), method.name())));
+        }
+    }
+    methods
+}
 
 /// How many bytes a request has at most.
 const MAX_REQUEST_BYTES: usize = 256 * 1024;

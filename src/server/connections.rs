@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::LimitSettings;
 use crate::domain::peer::network;
+use crate::measures::Clients;
 
 /// Counts of connections since the start, for those who watch the service.
 #[derive(Debug, Default)]
@@ -46,6 +47,20 @@ pub(super) struct Place {
 impl Connections {
     pub(super) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counts at the moment.
+    pub(super) fn observe(&self) -> Clients {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Clients {
+            open: read(&self.open),
+            accepted: read(&self.accepted),
+            refused: read(&self.refused),
+            handshakes_failed: read(&self.handshakes_failed),
+            retired: read(&self.retired),
+            cut_off: read(&self.cut_off),
+            streams_stalled: read(&self.streams_stalled),
+        }
     }
 
     /// Takes a connection in, if there is room for it.

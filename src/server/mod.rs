@@ -1,5 +1,6 @@
 //! The server: the doors on one listener, their limits, and the drain at the end.
 
+mod admin;
 mod call;
 mod connection;
 mod connections;
@@ -12,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
@@ -24,16 +26,18 @@ use tower_http::cors::{AllowHeaders, CorsLayer};
 use crate::app::{App, LogSigner};
 use crate::background;
 use crate::config::ServerSettings;
+use crate::measures::Observed;
 pub use crate::server::connections::Connections;
 use crate::server::guard::{Guard, guarded};
 use crate::server::tls::Tls;
+use crate::telemetry::{CallMetrics, Methods, Metrics, Sources, Telemetry, Tracing};
 use crate::{grpc, rest, telemetry};
 
 /// How long the loops beside the calls are given to end after the drain.
 const LAST_WORK: Duration = Duration::from_secs(3);
 
 /// Serves until `shutdown` is cancelled: then is no longer ready, accepts no more, lets the calls in flight end within the drain time, and
-/// drops what is left. A signer signs the log.
+/// drops what is left. A signer signs the log. What telemetry wants is measured and traced, and served to operators until the end of the drain.
 ///
 /// # Errors
 /// When the files of TLS cannot be taken in; when the listener cannot be asked for its address.
@@ -41,6 +45,7 @@ pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
     signer: Option<LogSigner>,
+    telemetry: Telemetry,
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
@@ -56,32 +61,80 @@ pub async fn serve(
     let milestones = background::list_milestones::start(app.clone(), shutdown.clone());
     let replicas = background::replicas::start(app.clone(), shutdown.clone());
     let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
-    let router = doors(app, health, settings)?;
+    let backlog = telemetry.admin.is_some().then(|| background::log_backlog::start(app.clone(), shutdown.clone()));
+    let methods = Methods::new(grpc::methods());
+    let observer = Observer {
+        tracing: Tracing::new(telemetry.trace_ratio, methods.clone()),
+        calls: (telemetry.admin.is_some() || telemetry.trace_ratio.is_some()).then(|| CallMetrics::new(methods)),
+    };
+    let connections = Arc::new(Connections::default());
+    let admin = admin(&app, &connections, telemetry, &observer, &drained)?;
+    let router = doors(app, health, &observer, settings)?;
     tracing::info!(tls = tls.is_some(), %address, "listening");
-    connection::accept(listener, router, tls, Arc::new(Connections::default()), settings, shutdown).await;
+    connection::accept(listener, router, tls, connections, settings, shutdown).await;
     // The last deletions get their receipts, too.
     drained.cancel();
-    let loops = async { tokio::join!(readiness, retention, milestones, replicas, sequencer) };
+    let loops = async { tokio::join!(readiness, retention, milestones, replicas, sequencer, maybe(backlog), maybe(admin)) };
     if timeout(LAST_WORK, loops).await.is_err() {
         tracing::warn!("the loops beside the calls did not end in time and are dropped");
     }
     Ok(())
 }
 
+/// Who looks at calls. Where nobody does, nothing is measured.
+struct Observer {
+    tracing: Tracing,
+    calls: Option<CallMetrics>,
+}
+
+impl Observer {
+    /// Measures what this router answers.
+    fn watch(&self, router: Router) -> Router {
+        match &self.calls {
+            Some(calls) => router.layer(from_fn_with_state(calls.clone(), telemetry::measure)),
+            None => router,
+        }
+    }
+}
+
+/// Serves metrics and probes, where telemetry has a listener for them.
+fn admin(
+    app: &Arc<App>,
+    connections: &Arc<Connections>,
+    telemetry: Telemetry,
+    observer: &Observer,
+    shutdown: &CancellationToken,
+) -> std::io::Result<Option<JoinHandle<()>>> {
+    let (Some(listener), Some(calls)) = (telemetry.admin, &observer.calls) else { return Ok(None) };
+    tracing::info!(address = %listener.local_addr()?, "metrics and probes");
+    let (observed, connections) = (app.clone(), connections.clone());
+    let observe = Box::new(move || Observed { clients: connections.observe(), ..observed.observe() });
+    let metrics = Metrics::new(Sources { measures: app.measures(), observe, calls, statements: &telemetry.statements });
+    Ok(Some(admin::start(listener, app.clone(), metrics, shutdown.clone())))
+}
+
+/// Waits for a task that may not have been started.
+async fn maybe(task: Option<JoinHandle<()>>) {
+    if let Some(task) = task {
+        // A task that panicked has ended, too.
+        let _ = task.await;
+    }
+}
+
 /// Both doors behind their guards, in one router.
-fn doors(app: Arc<App>, health: HealthReporter, settings: &ServerSettings) -> std::io::Result<Router> {
+fn doors(app: Arc<App>, health: HealthReporter, observer: &Observer, settings: &ServerSettings) -> std::io::Result<Router> {
     let guard = |refuse| {
         let guard = Guard { limit: settings.request_timeout(), refuse };
-        move |services: Router| services.layer(from_fn_with_state(guard, guarded))
+        move |services: Router| observer.watch(services.layer(from_fn_with_state(guard, guarded)))
     };
     let mut router = grpc::router(app.clone(), health, guard(grpc::error_response));
     if !settings.no_rest {
         let rest = rest::router(app, settings.trust_forwarded, settings.webhook_window(), settings.public_log);
         router = router.merge(guard(rest::error_response)(rest));
     }
-    let router = router.fallback(unknown);
+    let router = router.merge(observer.watch(Router::new().fallback(unknown)));
     let router = if settings.cors_origins.is_empty() { router } else { router.layer(cors(&settings.cors_origins)?) };
-    Ok(router.layer(from_fn(telemetry::trace)))
+    Ok(router.layer(from_fn_with_state(observer.tracing.clone(), telemetry::trace)))
 }
 
 /// Lets the browser pages of these origins call both doors.

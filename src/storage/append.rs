@@ -5,11 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::chat_message::{ChatMessage, File, NewChatMessage, Stored};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
 use crate::storage::message_row::MessageRow;
+use crate::storage::named;
 
 /// Stores messages at the end of their tickets, in their order. Each is answered, in the same order: stored, or the one that has its
 /// external id already; `None` when there is no such ticket. No two messages of a ticket may have the same external id.
@@ -116,7 +118,7 @@ pub async fn append(
         &files as _,
         &external_ids as _,
     );
-    let rows = MessageRow::fetch_all(connection, statement).await?;
+    let rows = MessageRow::fetch_all(connection, statement).instrument(named("append.append")).await?;
     in_order_of(messages, &rows, now)
 }
 

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// An application as an operator sees it.
 #[derive(Debug, Clone)]
@@ -50,6 +51,7 @@ pub async fn insert(
         now,
     )
     .fetch_optional(connection)
+    .instrument(named("application.insert"))
     .await
     .map_err(from_sqlx)?;
     Ok(key.map(ApplicationKey))
@@ -62,6 +64,7 @@ pub async fn insert(
 pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Application>, Error> {
     let row = sqlx::query_as!(Row, r#"select key, id, name, create_time from applications where id = $1"#, id)
         .fetch_optional(connection)
+        .instrument(named("application.find"))
         .await
         .map_err(from_sqlx)?;
     Ok(row.map(Application::from))
@@ -74,6 +77,7 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Appl
 pub async fn id_of(connection: &mut PgConnection, application: ApplicationKey) -> Result<String, Error> {
     sqlx::query_scalar!(r#"select id from applications where key = $1"#, application.0)
         .fetch_one(connection)
+        .instrument(named("application.id_of"))
         .await
         .map_err(from_sqlx)
 }
@@ -85,6 +89,7 @@ pub async fn id_of(connection: &mut PgConnection, application: ApplicationKey) -
 pub async fn list(connection: &mut PgConnection) -> Result<Vec<Application>, Error> {
     let rows = sqlx::query_as!(Row, r#"select key, id, name, create_time from applications order by id"#)
         .fetch_all(connection)
+        .instrument(named("application.list"))
         .await
         .map_err(from_sqlx)?;
     Ok(rows.into_iter().map(Application::from).collect())

@@ -3,13 +3,14 @@
 //! The list of all names the highest id that there can be as its end: see [`place`](crate::storage::list_milestone::place).
 
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage};
 use crate::domain::ids::{ApplicationKey, ChatMessageId};
 use crate::domain::ticket::ChannelType;
 use crate::error::Error;
-use crate::storage::from_sqlx;
 use crate::storage::message_row::MessageRow;
+use crate::storage::{from_sqlx, named};
 
 /// Lists all messages ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is.
 ///
@@ -35,7 +36,7 @@ pub async fn all(
         after.0,
         limit,
     );
-    let rows = MessageRow::fetch_all(connection, statement).await?;
+    let rows = MessageRow::fetch_all(connection, statement).instrument(named("application_message.all")).await?;
     rows.iter().map(MessageRow::owned_message).collect()
 }
 
@@ -78,7 +79,7 @@ pub async fn chosen(
         skip,
         limit,
     );
-    let rows = MessageRow::fetch_all(connection, statement).await?;
+    let rows = MessageRow::fetch_all(connection, statement).instrument(named("application_message.chosen")).await?;
     rows.iter().map(MessageRow::owned_message).collect()
 }
 
@@ -106,6 +107,7 @@ pub async fn count(connection: &mut PgConnection, application: ApplicationKey, f
         filter.channel_type.map(ChannelType::as_str),
     )
     .fetch_one(connection)
+    .instrument(named("application_message.count"))
     .await
     .map_err(from_sqlx)
 }

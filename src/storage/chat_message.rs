@@ -1,12 +1,13 @@
 //! Chat messages.
 
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::chat_message::ChatMessage;
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
 use crate::storage::message_row::MessageRow;
-use crate::storage::{place_of, required};
+use crate::storage::{named, place_of, required};
 
 /// A page to read.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +83,7 @@ pub async fn pages(
         &lasts,
         &known_versions as _,
     );
-    let rows = MessageRow::fetch_all(connection, statement).await?;
+    let rows = MessageRow::fetch_all(connection, statement).instrument(named("chat_message.pages")).await?;
     let mut found: Vec<Option<PageFound>> = asked.iter().map(|_| None).collect();
     let mut at = 0;
     // The rows of a page come one after the other: the statement joins page by page.
@@ -135,7 +136,7 @@ pub async fn find(
         &ticket_ids,
         &ids,
     );
-    let rows = MessageRow::fetch_all(connection, statement).await?;
+    let rows = MessageRow::fetch_all(connection, statement).instrument(named("chat_message.find")).await?;
     let mut found: Vec<Option<Found>> = asked.iter().map(|_| None).collect();
     for row in rows {
         let at = place_of(required("ordinal", row.ordinal()?)?, asked.len())?;
@@ -178,6 +179,6 @@ pub async fn export(
         after.message_id.0,
         limit,
     );
-    let rows = MessageRow::fetch_all(connection, statement).await?;
+    let rows = MessageRow::fetch_all(connection, statement).instrument(named("chat_message.export")).await?;
     rows.iter().map(MessageRow::owned_message).collect()
 }

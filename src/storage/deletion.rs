@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::domain::agent::Agent;
@@ -15,7 +16,7 @@ use crate::domain::ids::{ApplicationKey, ChatMessageId, DeletionLogId, MessageId
 use crate::domain::request::RequestKey;
 use crate::domain::ticket::{ChannelType, TicketStatus};
 use crate::error::Error;
-use crate::storage::{deletion_of, from_sqlx, known, place_of};
+use crate::storage::{deletion_of, from_sqlx, known, named, place_of};
 
 /// One message to delete.
 #[derive(Debug)]
@@ -181,6 +182,7 @@ pub async fn delete(
         &request_digests as _,
     )
     .fetch_all(connection)
+    .instrument(named("deletion.delete"))
     .await
     .map_err(from_sqlx)?;
     // Every message of a ticket that is deleted here bumps its version, once for all of them.
@@ -222,6 +224,7 @@ pub async fn preview(
         &asked,
     )
     .fetch_all(connection)
+    .instrument(named("deletion.preview"))
     .await
     .map_err(from_sqlx)?;
     let mut attempts: Vec<Option<Attempt>> = ids.iter().map(|_| None).collect();

@@ -5,6 +5,7 @@ pub mod place;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::chat_message::UserType;
@@ -12,7 +13,7 @@ use crate::domain::deletion::{DeletionReason, RequestedFrom};
 use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Position};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, DeletionLogId, MessageId, TicketId};
 use crate::error::Error;
-use crate::storage::{from_sqlx, known};
+use crate::storage::{from_sqlx, known, named};
 
 /// Reads an entry.
 ///
@@ -37,6 +38,7 @@ pub async fn find(
         id.0,
     )
     .fetch_optional(connection)
+    .instrument(named("deletion_log.find"))
     .await
     .map_err(from_sqlx)?;
     row.map(Row::deletion_log).transpose()
@@ -66,6 +68,7 @@ pub async fn find_of_messages(
         &ids,
     )
     .fetch_all(connection)
+    .instrument(named("deletion_log.find_of_messages"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::deletion_log).collect()
@@ -116,6 +119,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("deletion_log.list"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::deletion_log).collect()
@@ -153,6 +157,7 @@ pub async fn list_all(
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("deletion_log.list_all"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::deletion_log).collect()
@@ -191,6 +196,7 @@ pub async fn count(
         filter.reason.map(DeletionReason::as_str),
     )
     .fetch_one(connection)
+    .instrument(named("deletion_log.count"))
     .await
     .map_err(from_sqlx)
 }

@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::hold::{HoldAction, HoldEvent, HoldOrder};
 use crate::domain::ids::{ApplicationKey, HoldEventId, TicketId};
 use crate::error::Error;
-use crate::storage::{from_sqlx, known};
+use crate::storage::{from_sqlx, known, named};
 
 /// Places a hold on a ticket whose row is locked and that is not held. The placing waits for its entry in the log's tree.
 ///
@@ -45,6 +46,7 @@ pub async fn place(
         order.token_id,
     )
     .execute(connection)
+    .instrument(named("hold.place"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -89,6 +91,7 @@ pub async fn release(
         order.token_id,
     )
     .execute(connection)
+    .instrument(named("hold.release"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -116,6 +119,7 @@ pub async fn find_event(
         id.0,
     )
     .fetch_optional(connection)
+    .instrument(named("hold.find_event"))
     .await
     .map_err(from_sqlx)?;
     row.map(Row::event).transpose()
@@ -147,6 +151,7 @@ pub async fn list_events(
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("hold.list_events"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::event).collect()

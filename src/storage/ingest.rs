@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::domain::ids::{ApplicationKey, TicketId};
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// A customer's tickets, as far as messages without a channel need them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,7 +37,11 @@ pub struct Opening {
 /// # Errors
 /// When the database is away.
 pub async fn plan_for_this_batch(connection: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query!("set local plan_cache_mode = force_custom_plan").execute(connection).await.map_err(from_sqlx)?;
+    sqlx::query!("set local plan_cache_mode = force_custom_plan")
+        .execute(connection)
+        .instrument(named("ingest.plan_for_this_batch"))
+        .await
+        .map_err(from_sqlx)?;
     Ok(())
 }
 
@@ -60,6 +65,7 @@ pub async fn tickets_of_channels(
         channel_urls,
     )
     .fetch_all(connection)
+    .instrument(named("ingest.tickets_of_channels"))
     .await
     .map_err(from_sqlx)?;
     Ok(rows.into_iter().map(|row| (row.channel_url, TicketId(row.id))).collect())
@@ -85,6 +91,7 @@ pub async fn tickets_of_customers(
         customer_sendbird_ids,
     )
     .fetch_all(connection)
+    .instrument(named("ingest.tickets_of_customers"))
     .await
     .map_err(from_sqlx)?;
     let of_customer =
@@ -120,6 +127,7 @@ pub async fn tickets_of_messages(
         external_ids,
     )
     .fetch_all(connection)
+    .instrument(named("ingest.tickets_of_messages"))
     .await
     .map_err(from_sqlx)?;
     Ok(rows.into_iter().map(|row| ((row.customer_sendbird_id, row.external_id), TicketId(row.ticket_id))).collect())
@@ -168,6 +176,7 @@ pub async fn open_tickets(
         now,
     )
     .execute(connection)
+    .instrument(named("ingest.open_tickets"))
     .await
     .map_err(from_sqlx)?;
     Ok(())

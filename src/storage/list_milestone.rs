@@ -3,11 +3,12 @@
 pub mod place;
 
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::domain::list_milestone::List;
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// The table of a list and the sequence of its ids.
 fn names(list: List) -> (&'static str, &'static str) {
@@ -25,6 +26,7 @@ pub async fn newest_id(connection: &mut PgConnection, list: List) -> Result<i64,
     let (_, sequence) = names(list);
     sqlx::query_scalar!(r#"select coalesce(pg_sequence_last_value($1::text::regclass), 0) as "id!""#, sequence)
         .fetch_one(connection)
+        .instrument(named("list_milestone.newest_id"))
         .await
         .map_err(from_sqlx)
 }
@@ -47,6 +49,7 @@ pub async fn writers(connection: &mut PgConnection, list: List) -> Result<Vec<St
         table,
     )
     .fetch_all(connection)
+    .instrument(named("list_milestone.writers"))
     .await
     .map_err(from_sqlx)
 }
@@ -73,6 +76,7 @@ pub async fn is_any_writing(connection: &mut PgConnection, list: List, writers: 
         writers,
     )
     .fetch_one(connection)
+    .instrument(named("list_milestone.is_any_writing"))
     .await
     .map_err(from_sqlx)
 }
@@ -114,6 +118,7 @@ async fn due_of_tickets(connection: &mut PgConnection, settled: i64) -> Result<V
         settled,
     )
     .fetch_all(connection)
+    .instrument(named("list_milestone.due_of_tickets"))
     .await
 }
 
@@ -142,6 +147,7 @@ async fn due_of_chat_messages(connection: &mut PgConnection, settled: i64) -> Re
         settled,
     )
     .fetch_all(connection)
+    .instrument(named("list_milestone.due_of_chat_messages"))
     .await
 }
 
@@ -209,6 +215,7 @@ async fn set_of_tickets(
         limit,
     )
     .fetch_one(connection)
+    .instrument(named("list_milestone.set_of_tickets"))
     .await
     .map_err(from_sqlx)
 }
@@ -259,6 +266,7 @@ async fn set_of_chat_messages(
         limit,
     )
     .fetch_one(connection)
+    .instrument(named("list_milestone.set_of_chat_messages"))
     .await
     .map_err(from_sqlx)
 }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::{ApplicationKey, DeletionLogId, HoldEventId, TicketId};
@@ -9,7 +10,7 @@ use crate::domain::proof::act::{Act, ActId};
 use crate::domain::proof::growth::Leaf;
 use crate::error::Error;
 use crate::storage::act_row::ActRow;
-use crate::storage::{from_sqlx, log_tree, required};
+use crate::storage::{from_sqlx, log_tree, named, required};
 
 /// An entry with the act that it stands for, if its row is there.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ pub async fn list(
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("log_row.list"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(leaf_row).collect()
@@ -97,6 +99,7 @@ pub async fn find_lost(connection: &mut PgConnection, application: ApplicationKe
         application.0,
     )
     .fetch_optional(connection)
+    .instrument(named("log_row.find_lost"))
     .await
     .map_err(from_sqlx)?;
     Ok(row.map(|row| match row.ticket_id {

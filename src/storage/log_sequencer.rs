@@ -1,8 +1,10 @@
 //! Growing the log's trees: who does it, what waits for it, and the writes of it. All in one transaction, but for the look at what there
 //! is to do.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::ApplicationKey;
@@ -13,7 +15,7 @@ use crate::domain::proof::tree::Head;
 use crate::error::Error;
 use crate::storage::act_row::ActRow;
 use crate::storage::log_tree::bytes_32;
-use crate::storage::{Inconsistent, from_sqlx};
+use crate::storage::{Inconsistent, from_sqlx, named};
 
 /// What there is to do, and whether this process may.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,37 @@ pub async fn todo(connection: &mut PgConnection, holder: &str, key: Option<&str>
         key,
     )
     .fetch_one(connection)
+    .instrument(named("log_sequencer.todo"))
+    .await
+    .map_err(from_sqlx)
+}
+
+/// How far trees and signatures are behind the deletions, of all applications.
+#[derive(Debug, Clone, Copy)]
+pub struct Backlog {
+    /// Deletions and holds that wait to become entries.
+    pub pending: i64,
+    /// When the first of the deletions was made.
+    pub oldest_delete_time: Option<DateTime<Utc>>,
+    /// Entries that no signed head covers.
+    pub unsigned: i64,
+}
+
+/// Looks at how far trees and signatures are behind.
+///
+/// # Errors
+/// When the database is away.
+pub async fn backlog(connection: &mut PgConnection) -> Result<Backlog, Error> {
+    sqlx::query_as!(
+        Backlog,
+        r#"
+        select (select count(*) from pending_leaves) + (select count(*) from pending_acts) as "pending!",
+            (select min(delete_time) from pending_leaves) as oldest_delete_time,
+            (select coalesce(sum(size - coalesce(signed_size, 0)), 0)::bigint from log_heads) as "unsigned!"
+        "#
+    )
+    .fetch_one(connection)
+    .instrument(named("log_sequencer.backlog"))
     .await
     .map_err(from_sqlx)
 }
@@ -56,7 +89,11 @@ pub async fn todo(connection: &mut PgConnection, holder: &str, key: Option<&str>
 /// When the database is away.
 pub async fn hold(connection: &mut PgConnection, holder: &str, seconds: f64) -> Result<Option<i64>, Error> {
     // A holder that stands still in the middle must not stop the others for good.
-    sqlx::query!("set local idle_in_transaction_session_timeout = '10s'").execute(&mut *connection).await.map_err(from_sqlx)?;
+    sqlx::query!("set local idle_in_transaction_session_timeout = '10s'")
+        .execute(&mut *connection)
+        .instrument(named("log_sequencer.hold"))
+        .await
+        .map_err(from_sqlx)?;
     sqlx::query_scalar!(
         r#"
         update log_sequencer
@@ -75,6 +112,7 @@ pub async fn hold(connection: &mut PgConnection, holder: &str, seconds: f64) -> 
         seconds,
     )
     .fetch_optional(connection)
+    .instrument(named("log_sequencer.hold"))
     .await
     .map_err(from_sqlx)
 }
@@ -86,6 +124,7 @@ pub async fn hold(connection: &mut PgConnection, holder: &str, seconds: f64) -> 
 pub async fn release(connection: &mut PgConnection, holder: &str) -> Result<(), Error> {
     sqlx::query!("update log_sequencer set expire_time = '-infinity' where holder = $1", holder)
         .execute(connection)
+        .instrument(named("log_sequencer.release"))
         .await
         .map_err(from_sqlx)?;
     Ok(())
@@ -105,6 +144,7 @@ pub async fn waiting(connection: &mut PgConnection) -> Result<Vec<(ApplicationKe
         "#
     )
     .fetch_all(connection)
+    .instrument(named("log_sequencer.waiting"))
     .await
     .map_err(from_sqlx)?;
     Ok(rows.into_iter().map(|row| (ApplicationKey(row.key), row.id)).collect())
@@ -181,6 +221,7 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("log_sequencer.take"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(pending).collect()
@@ -268,6 +309,7 @@ pub async fn grow(
         &hold_ids as _,
     )
     .fetch_optional(connection)
+    .instrument(named("log_sequencer.grow"))
     .await
     .map_err(from_sqlx)?;
     grown.map(drop).ok_or(Error::WriteConflict)

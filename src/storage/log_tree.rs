@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::ids::{ApplicationKey, DeletionLogId, HoldEventId, TicketId};
 use crate::domain::proof::Hash;
@@ -12,7 +13,7 @@ use crate::domain::proof::growth::Leaf;
 use crate::domain::proof::tile::TileId;
 use crate::domain::proof::tree::{Head, Tiles};
 use crate::error::Error;
-use crate::storage::{Inconsistent, from_sqlx, required};
+use crate::storage::{Inconsistent, from_sqlx, named, required};
 
 /// The head of an application's tree.
 ///
@@ -21,6 +22,7 @@ use crate::storage::{Inconsistent, from_sqlx, required};
 pub async fn head(connection: &mut PgConnection, application: ApplicationKey) -> Result<Head, Error> {
     let row = sqlx::query!(r#"select size, root from log_heads where application_key = $1"#, application.0)
         .fetch_one(connection)
+        .instrument(named("log_tree.head"))
         .await
         .map_err(from_sqlx)?;
     head_of(row.size, &row.root)
@@ -32,7 +34,7 @@ pub async fn head(connection: &mut PgConnection, application: ApplicationKey) ->
 /// When the database is away.
 pub async fn checkpoint(connection: &mut PgConnection, application: ApplicationKey) -> Result<Option<String>, Error> {
     let checkpoint = sqlx::query_scalar!(r#"select checkpoint from log_heads where application_key = $1"#, application.0);
-    Ok(checkpoint.fetch_optional(connection).await.map_err(from_sqlx)?.flatten())
+    Ok(checkpoint.fetch_optional(connection).instrument(named("log_tree.checkpoint")).await.map_err(from_sqlx)?.flatten())
 }
 
 /// A head that the key has not signed yet.
@@ -64,6 +66,7 @@ pub async fn unsigned(connection: &mut PgConnection, key: &str) -> Result<Vec<Un
         key,
     )
     .fetch_all(connection)
+    .instrument(named("log_tree.unsigned"))
     .await
     .map_err(from_sqlx)?;
     let unsigned = rows.into_iter().map(|row| {
@@ -100,6 +103,7 @@ pub async fn publish(
         checkpoint,
     )
     .execute(connection)
+    .instrument(named("log_tree.publish"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -127,6 +131,7 @@ pub async fn tiles(connection: &mut PgConnection, application: ApplicationKey, i
         &indexes,
     )
     .fetch_all(connection)
+    .instrument(named("log_tree.tiles"))
     .await
     .map_err(from_sqlx)?;
     for row in rows {
@@ -158,6 +163,7 @@ pub async fn find_leaf(connection: &mut PgConnection, application: ApplicationKe
         hold_id,
     )
     .fetch_optional(connection)
+    .instrument(named("log_tree.find_leaf"))
     .await
     .map_err(from_sqlx)?;
     row.map(Row::leaf).transpose()
@@ -197,7 +203,7 @@ pub async fn find_previous(connection: &mut PgConnection, application: Applicati
         )
         .fetch_optional(connection),
     };
-    let entry = entry.await.map_err(from_sqlx)?;
+    let entry = entry.instrument(named("log_tree.find_previous")).await.map_err(from_sqlx)?;
     entry.map(|entry| bytes_32("entry", &entry).map(Entry)).transpose()
 }
 
@@ -224,6 +230,7 @@ pub async fn entries(
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("log_tree.entries"))
     .await
     .map_err(from_sqlx)?;
     entries.into_iter().map(|entry| bytes_32("entry", &entry).map(Entry)).collect()

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// An event that could not be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +74,7 @@ pub async fn insert(
         now,
     )
     .fetch_all(connection)
+    .instrument(named("rejected_event.insert"))
     .await
     .map_err(from_sqlx)?;
     Ok(rows)
@@ -113,6 +115,7 @@ pub async fn list(
         max_bytes,
     )
     .fetch_all(connection)
+    .instrument(named("rejected_event.list"))
     .await
     .map_err(from_sqlx)?;
     let found = rows.first().map_or(0, |row| row.found);
@@ -144,6 +147,7 @@ pub async fn lock(
         id,
     )
     .fetch_optional(connection)
+    .instrument(named("rejected_event.lock"))
     .await
     .map_err(from_sqlx)?;
     Ok(row
@@ -161,6 +165,7 @@ pub async fn erase(connection: &mut PgConnection, application: ApplicationKey, e
         external_ids,
     )
     .execute(connection)
+    .instrument(named("rejected_event.erase"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -173,6 +178,7 @@ pub async fn erase(connection: &mut PgConnection, application: ApplicationKey, e
 pub async fn update_cause(connection: &mut PgConnection, application: ApplicationKey, id: i64, cause: &str) -> Result<(), Error> {
     sqlx::query!(r#"update rejected_events set cause = $3 where application_key = $1 and id = $2"#, application.0, id, cause)
         .execute(connection)
+        .instrument(named("rejected_event.update_cause"))
         .await
         .map_err(from_sqlx)?;
     Ok(())
@@ -185,6 +191,7 @@ pub async fn update_cause(connection: &mut PgConnection, application: Applicatio
 pub async fn delete(connection: &mut PgConnection, application: ApplicationKey, id: i64) -> Result<(), Error> {
     sqlx::query!(r#"delete from rejected_events where application_key = $1 and id = $2"#, application.0, id)
         .execute(connection)
+        .instrument(named("rejected_event.delete"))
         .await
         .map_err(from_sqlx)?;
     Ok(())

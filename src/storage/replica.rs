@@ -1,10 +1,11 @@
 //! Where the journals of the primary and of its replicas stand.
 
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::freshness::{Position, Replayed};
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// Up to where the primary has written its journal: every transaction that anybody has seen committed is before it.
 ///
@@ -22,6 +23,7 @@ pub async fn primary_position(connection: &mut PgConnection) -> Result<Position,
         "#,
     )
     .fetch_one(connection)
+    .instrument(named("replica.primary_position"))
     .await
     .map_err(from_sqlx)?;
     Ok(Position { system: row.system, timeline: row.timeline, byte: row.byte })
@@ -43,6 +45,7 @@ pub async fn replayed(connection: &mut PgConnection) -> Result<Replayed, Error> 
         "#,
     )
     .fetch_one(connection)
+    .instrument(named("replica.replayed"))
     .await
     .map_err(from_sqlx)?;
     let position = Position { system: row.system, timeline: row.timeline, byte: row.byte };

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::ids::{ApplicationKey, ChatMessageId, TicketId};
 use crate::domain::request::RequestKey;
 use crate::error::Error;
-use crate::storage::{from_sqlx, required};
+use crate::storage::{from_sqlx, named, required};
 
 /// What a call led to: ids only, the answer is built again from the rows.
 #[derive(Debug, Clone)]
@@ -55,6 +56,7 @@ pub async fn claim(
         now,
     )
     .execute(&mut *connection)
+    .instrument(named("request.claim"))
     .await
     .map_err(from_sqlx)?;
     if inserted.rows_affected() == 1 {
@@ -70,6 +72,7 @@ pub async fn claim(
         key.id.0,
     )
     .fetch_optional(connection)
+    .instrument(named("request.claim"))
     .await
     .map_err(from_sqlx)?;
     // Gone in between: the retention loop took it. Running again claims it anew.
@@ -108,6 +111,7 @@ pub async fn record(
         &effect.duplicates,
     )
     .execute(connection)
+    .instrument(named("request.record"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -128,6 +132,7 @@ pub async fn forget(connection: &mut PgConnection, oldest: DateTime<Utc>, limit:
         limit,
     )
     .execute(connection)
+    .instrument(named("request.forget"))
     .await
     .map_err(from_sqlx)?;
     Ok(done.rows_affected())

@@ -5,6 +5,7 @@ pub mod list;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::hold::Hold;
@@ -13,7 +14,7 @@ use crate::domain::ticket::{
     ChannelType, Closing, CustomField, Customer, Group, NewTicket, Ticket, TicketChange, TicketPriority, TicketStatus,
 };
 use crate::error::Error;
-use crate::storage::{from_sqlx, known};
+use crate::storage::{from_sqlx, known, named};
 
 /// What a change of a ticket is decided by, under the lock on its row.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +71,7 @@ pub async fn insert(
         closing.map(|closing| closing.comment.as_str()),
     )
     .fetch_one(connection)
+    .instrument(named("ticket.insert"))
     .await
     .map_err(from_sqlx)?;
     Ok(TicketId(id))
@@ -98,6 +100,7 @@ pub async fn find(connection: &mut PgConnection, application: ApplicationKey, id
         id.0,
     )
     .fetch_optional(connection)
+    .instrument(named("ticket.find"))
     .await
     .map_err(from_sqlx)?;
     row.map(Row::ticket).transpose()
@@ -118,6 +121,7 @@ pub async fn find_by_channel_url(
         channel_url,
     )
     .fetch_optional(connection)
+    .instrument(named("ticket.find_by_channel_url"))
     .await
     .map_err(from_sqlx)?;
     Ok(id.map(TicketId))
@@ -134,6 +138,7 @@ pub async fn exists(connection: &mut PgConnection, application: ApplicationKey, 
         id.0,
     )
     .fetch_one(connection)
+    .instrument(named("ticket.exists"))
     .await
     .map_err(from_sqlx)?;
     Ok(found)
@@ -155,6 +160,7 @@ pub async fn lock(connection: &mut PgConnection, application: ApplicationKey, id
         id.0,
     )
     .fetch_optional(connection)
+    .instrument(named("ticket.lock"))
     .await
     .map_err(from_sqlx)?;
     row.map(|row| {
@@ -202,6 +208,7 @@ pub async fn update(
         change.related_channels,
     )
     .execute(connection)
+    .instrument(named("ticket.update"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -230,6 +237,7 @@ pub async fn close(
         closing.comment,
     )
     .execute(connection)
+    .instrument(named("ticket.close"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -250,6 +258,7 @@ pub async fn reopen(connection: &mut PgConnection, application: ApplicationKey, 
         id.0,
     )
     .execute(connection)
+    .instrument(named("ticket.reopen"))
     .await
     .map_err(from_sqlx)?;
     Ok(())

@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::caller::Scope;
 use crate::domain::deletion::RequestedFrom;
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::{from_sqlx, known};
+use crate::storage::{from_sqlx, known, named};
 
 /// A token as it is kept: its secret only as a digest.
 #[derive(Debug, Clone)]
@@ -62,6 +63,7 @@ pub async fn insert(connection: &mut PgConnection, token: &Token) -> Result<(), 
         token.expire_time,
     )
     .execute(connection)
+    .instrument(named("token.insert"))
     .await
     .map_err(from_sqlx)?;
     Ok(())
@@ -84,6 +86,7 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Toke
         id,
     )
     .fetch_optional(connection)
+    .instrument(named("token.find"))
     .await
     .map_err(from_sqlx)?;
     row.map(Row::token).transpose()
@@ -107,6 +110,7 @@ pub async fn list(connection: &mut PgConnection, application: ApplicationKey) ->
         application.0,
     )
     .fetch_all(connection)
+    .instrument(named("token.list"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::token).collect()
@@ -119,6 +123,7 @@ pub async fn list(connection: &mut PgConnection, application: ApplicationKey) ->
 pub async fn revoke(connection: &mut PgConnection, id: &str, now: DateTime<Utc>) -> Result<bool, Error> {
     let done = sqlx::query!(r#"update tokens set revoke_time = $2 where id = $1 and revoke_time is null"#, id, now)
         .execute(connection)
+        .instrument(named("token.revoke"))
         .await
         .map_err(from_sqlx)?;
     Ok(done.rows_affected() == 1)

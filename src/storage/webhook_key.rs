@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// A key with its secret.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ pub async fn insert(connection: &mut PgConnection, key: &WebhookKey) -> Result<b
         key.create_time,
     )
     .execute(connection)
+    .instrument(named("webhook_key.insert"))
     .await
     .map_err(from_sqlx)?;
     Ok(done.rows_affected() == 1)
@@ -65,6 +67,7 @@ pub async fn find(connection: &mut PgConnection, key: &str) -> Result<Option<Web
         key,
     )
     .fetch_optional(connection)
+    .instrument(named("webhook_key.find"))
     .await
     .map_err(from_sqlx)?;
     Ok(row.map(WebhookKey::from))
@@ -87,6 +90,7 @@ pub async fn list(connection: &mut PgConnection, application: ApplicationKey) ->
         application.0,
     )
     .fetch_all(connection)
+    .instrument(named("webhook_key.list"))
     .await
     .map_err(from_sqlx)?;
     Ok(rows.into_iter().map(WebhookKey::from).collect())
@@ -99,6 +103,7 @@ pub async fn list(connection: &mut PgConnection, application: ApplicationKey) ->
 pub async fn revoke(connection: &mut PgConnection, key: &str, now: DateTime<Utc>) -> Result<bool, Error> {
     let done = sqlx::query!(r#"update webhook_keys set revoke_time = $2 where key = $1 and revoke_time is null"#, key, now)
         .execute(connection)
+        .instrument(named("webhook_key.revoke"))
         .await
         .map_err(from_sqlx)?;
     Ok(done.rows_affected() == 1)

@@ -5,15 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may use besides itself. `server` and `cli` put the house together and see all of it.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("domain", &["error"]),
     ("error", &["domain"]),
-    ("storage", &["domain", "error"]),
-    ("app", &["domain", "storage", "error"]),
+    ("measures", &[]),
+    ("storage", &["domain", "error", "measures"]),
+    ("app", &["domain", "storage", "error", "measures"]),
     ("auth", &["app", "domain", "error"]),
     ("grpc", &["app", "domain", "auth", "error", "telemetry"]),
     ("rest", &["app", "domain", "auth", "error", "telemetry"]),
-    ("telemetry", &["config", "domain", "error"]),
+    ("telemetry", &["config", "domain", "error", "measures"]),
     ("background", &["app", "domain", "grpc", "embedded_postgres"]),
     ("embedded_postgres", &[]),
     ("config", &["embedded_postgres"]),
@@ -22,11 +23,14 @@ const ROOMS: [(&str, &[&str]); 12] = [
 const SEES_ALL: [&str; 3] = ["server", "cli", "main"];
 
 /// Where a library may be used at all. What is not named here may be used everywhere.
-const LIBRARIES: [(&str, &[&str]); 5] = [
+const LIBRARIES: [(&str, &[&str]); 8] = [
     ("sqlx::query", &["src/storage/"]),
     ("sqlx", &["src/storage/", "src/app/", "src/cli/database.rs"]),
-    ("tonic", &["src/grpc/", "src/server/", "src/background/readiness.rs", "src/cli/healthcheck.rs"]),
-    ("axum", &["src/grpc/", "src/rest/", "src/server/", "src/auth.rs", "src/telemetry.rs"]),
+    ("tonic", &["src/grpc/", "src/server/", "src/background/readiness.rs", "src/cli/healthcheck.rs", "src/telemetry/traces.rs"]),
+    ("axum", &["src/grpc/", "src/rest/", "src/server/", "src/auth.rs", "src/telemetry/"]),
+    ("prometheus_client", &["src/measures.rs", "src/telemetry/"]),
+    ("opentelemetry", &["src/telemetry/"]),
+    ("tracing_opentelemetry", &["src/telemetry/"]),
     ("chrono::Local", &[]),
 ];
 
@@ -70,6 +74,28 @@ fn files_are_short_and_hold_nothing_that_is_left_for_later() {
             assert!(!code.contains(banned), "{} holds {banned}", path.display());
         }
     }
+}
+
+#[test]
+fn every_statement_is_measured_under_the_name_of_its_function() {
+    let mut named = 0;
+    for (path, code) in code() {
+        let Ok(place) = path.strip_prefix("src/storage") else { continue };
+        if place == Path::new("migration.rs") {
+            continue;
+        }
+        let module = place.with_extension("").to_string_lossy().replace('/', ".");
+        for function in code.split("fn ").skip(1) {
+            let name = function.split(['(', '<']).next().expect("a name");
+            // What runs a statement for others is named by them.
+            let runs = function.matches(".execute(").count() + function.matches("fetch_").count();
+            let own = function.matches(&format!(".instrument(named(\"{module}.{name}\"))")).count();
+            let for_others = function.contains("Prepared(");
+            assert!((runs > 0) == (own > 0) || for_others, "{}: {name} runs a statement without its name", path.display());
+            named += own;
+        }
+    }
+    assert!(named > 60, "the statements are found: {named}");
 }
 
 #[test]

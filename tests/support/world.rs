@@ -12,6 +12,7 @@ use deskledger::domain::caller::Scope;
 use deskledger::domain::deletion::{ReasonRule, RequestedFrom};
 use deskledger::domain::proof::key::{LogKey, VerifierKey};
 use deskledger::server;
+use deskledger::telemetry::Telemetry;
 use sqlx::PgPool;
 use tempfile::{TempDir, tempdir};
 use tokio::net::TcpListener;
@@ -143,7 +144,7 @@ impl World {
         let signer = key.as_ref().map(TestKey::signer);
         let (serving, until) = (app.clone(), shutdown.clone());
         let served = tokio::spawn(async move {
-            server::serve(listener, serving, signer, &settings, until).await.expect("the service ends well");
+            server::serve(listener, serving, signer, Telemetry::default(), &settings, until).await.expect("the service ends well");
         });
         Self { clock, app, address, database, key, shutdown, served }
     }

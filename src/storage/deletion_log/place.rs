@@ -3,11 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::deletion_log::{DayRange, Position};
 use crate::domain::ids::{ApplicationKey, DeletionLogId};
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// Where a page begins.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +128,7 @@ pub async fn find(
         skip,
     )
     .fetch_one(connection)
+    .instrument(named("deletion_log.place.find"))
     .await
     .map_err(from_sqlx)?;
     let Row { total_size, end_time, skip: rest } = row;

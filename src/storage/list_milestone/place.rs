@@ -4,11 +4,12 @@
 //! two unknown or open ends is a third of the table, which it may well read whole and sort; one with an end that it knows is small.
 
 use sqlx::PgConnection;
+use tracing::Instrument;
 
 use crate::domain::ids::{ApplicationKey, ChatMessageId, TicketId};
 use crate::domain::list_milestone::Place;
 use crate::error::Error;
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, named};
 
 /// Finds the page of an application's tickets that begins after the id `after`, passing over `skip`.
 ///
@@ -86,6 +87,7 @@ pub async fn among_tickets(
         skip,
     )
     .fetch_one(connection)
+    .instrument(named("list_milestone.place.among_tickets"))
     .await
     .map_err(from_sqlx)
 }
@@ -166,6 +168,7 @@ pub async fn among_chat_messages(
         skip,
     )
     .fetch_one(connection)
+    .instrument(named("list_milestone.place.among_chat_messages"))
     .await
     .map_err(from_sqlx)
 }

@@ -4,14 +4,15 @@
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::deletion_log::{start_of_day, start_of_next_day};
 use crate::domain::ids::{ApplicationKey, TicketId};
 use crate::domain::ticket::{CustomField, Group, Ticket, TicketFilter, TicketStatus};
 use crate::error::Error;
-use crate::storage::from_sqlx;
 use crate::storage::ticket::Row;
+use crate::storage::{from_sqlx, named};
 
 /// Lists all tickets ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is. Only for
 /// tickets that are held are the holds looked into at all.
@@ -58,6 +59,7 @@ pub async fn all(
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("ticket.list.all"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::ticket).collect()
@@ -113,6 +115,7 @@ pub async fn chosen(
         limit,
     )
     .fetch_all(connection)
+    .instrument(named("ticket.list.chosen"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::ticket).collect()
@@ -146,6 +149,7 @@ pub async fn count(connection: &mut PgConnection, application: ApplicationKey, f
         filter.end_date.map(start_of_next_day),
     )
     .fetch_one(connection)
+    .instrument(named("ticket.list.count"))
     .await
     .map_err(from_sqlx)
 }

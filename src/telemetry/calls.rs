@@ -1,20 +1,19 @@
-//! Logs, and the id by which a call is found in them. Content and tokens never come here.
+//! What is told of a call: its id, its log lines, its span, and the error that it ends with.
 
 use std::error::Error as _;
-use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use anyhow::Context;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tracing::Instrument;
-use tracing_subscriber::EnvFilter;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
-use crate::config::{LogFormat, LogSettings};
 use crate::domain::random;
 use crate::error::{Error, Kind};
+use crate::telemetry::traces::Tracing;
 
 /// Carries the id of a call: taken from the request where it brings one, answered always.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,32 +21,52 @@ pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id"
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
 tokio::task_local! {
-    /// The id of the call that the current task serves.
-    static REQUEST_ID: HeaderValue;
+    /// The call that the current task serves.
+    static CALL: Arc<Call>;
 }
 
-/// Starts logging to standard error.
-///
-/// # Errors
-/// When the filter cannot be read.
-pub fn init(settings: &LogSettings) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(&settings.log).context("the log setting cannot be read")?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
-        LogFormat::Pretty => logs.with_ansi(std::io::stderr().is_terminal()).init(),
+/// A call that is being served.
+#[derive(Debug)]
+pub(super) struct Call {
+    request_id: HeaderValue,
+    /// The reason of the first error that was told.
+    reason: OnceLock<&'static str>,
+    /// What log lines say of it.
+    logged: Span,
+    /// What its trace says of it; disabled where it is not traced.
+    pub(super) traced: Span,
+}
+
+impl Call {
+    /// The call that the current task serves.
+    pub(super) fn current() -> Option<Arc<Self>> {
+        CALL.try_with(Clone::clone).ok()
     }
-    Ok(())
+
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        self.reason.get().copied()
+    }
+
+    /// Runs a part of the call outside of the task that began it: parts of an answer are made while it is sent.
+    pub(super) fn within<T>(self: &Arc<Self>, part: impl FnOnce() -> T) -> T {
+        self.traced.in_scope(|| self.logged.in_scope(|| CALL.sync_scope(self.clone(), part)))
+    }
 }
 
-/// The layer that gives each call its id and logs how it ended, at debug level.
-pub async fn trace(mut request: Request, next: Next) -> Response {
+/// The layer that gives each call its id and its spans, and logs how it ended, at debug level.
+pub async fn trace(State(tracing): State<Tracing>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.headers());
     // What the caller brought may be no id: from here on there is one, and it is ours.
     request.headers_mut().insert(REQUEST_ID_HEADER, request_id.clone());
-    let span = tracing::info_span!("call", path = request.uri().path(), request_id = request_id.to_str().unwrap_or_default());
-    let call = REQUEST_ID.scope(request_id.clone(), async {
+    let (traced, trace_id) = tracing.span_of(&request);
+    let id = request_id.to_str().unwrap_or_default();
+    let logged = tracing::info_span!("call", path = request.uri().path(), request_id = id, trace_id = Empty);
+    if let Some(trace_id) = trace_id {
+        logged.record("trace_id", trace_id);
+    }
+    let call = Call { request_id: request_id.clone(), reason: OnceLock::new(), logged: logged.clone(), traced: traced.clone() };
+    let served = CALL.scope(Arc::new(call), async {
         let mut response = next.run(request).await;
         let grpc_status = response.headers().get("grpc-status").and_then(|status| status.to_str().ok()).unwrap_or("0");
         tracing::debug!(
@@ -59,18 +78,20 @@ pub async fn trace(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID_HEADER, request_id);
         response
     });
-    call.instrument(span).await
+    served.instrument(logged).instrument(traced).await
 }
 
 /// The id of the call that is being served, for its errors.
 #[must_use]
 pub fn current_request_id() -> Option<String> {
-    REQUEST_ID.try_with(|id| id.to_str().unwrap_or_default().to_owned()).ok()
+    CALL.try_with(|call| call.request_id.to_str().unwrap_or_default().to_owned()).ok()
 }
 
-/// Logs an error where it leaves the service: what the caller did at debug level, what we did as an error, with its whole cause.
+/// Notes an error where it leaves the service, and logs it: what the caller did at debug level, what we did as an error, with its whole cause.
 pub fn log(error: &Error) {
     let described = error.describe();
+    // The first one is the cause of what may follow.
+    let _ = CALL.try_with(|call| call.reason.set(described.reason));
     match described.kind {
         Kind::DataLoss | Kind::Internal => tracing::error!(reason = described.reason, cause = causes(error), "a call failed"),
         Kind::Unavailable | Kind::DeadlineExceeded | Kind::Aborted => {

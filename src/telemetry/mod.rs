@@ -1,0 +1,93 @@
+//! What operators see of the service: logs, metrics and traces. Content and tokens never come here.
+
+mod calls;
+mod measured;
+mod metrics;
+mod names;
+mod process;
+mod statements;
+mod traces;
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::config::{AdminListen, LogFormat, LogSettings, TelemetrySettings};
+use crate::measures::{CALLS, STATEMENTS};
+pub use crate::telemetry::calls::{REQUEST_ID_HEADER, current_request_id, log, trace};
+pub use crate::telemetry::measured::{CallMetrics, measure};
+pub use crate::telemetry::metrics::{Metrics, Sources};
+pub use crate::telemetry::names::Methods;
+pub use crate::telemetry::statements::StatementMetrics;
+pub use crate::telemetry::traces::{Exporter, Tracing};
+
+/// What a serving process tells of itself. The default tells nothing.
+#[derive(Default)]
+pub struct Telemetry {
+    /// Where metrics and probes are served, if anywhere.
+    pub admin: Option<TcpListener>,
+    /// How long statements take.
+    pub statements: StatementMetrics,
+    /// The share of calls to trace, where traces are sent.
+    pub trace_ratio: Option<f64>,
+    /// Sends traces; to be stopped last.
+    pub exporter: Option<Exporter>,
+}
+
+impl Telemetry {
+    /// Starts logs, and as the settings say metrics and traces; in a runtime, by which traces are sent.
+    ///
+    /// # Errors
+    /// When a setting cannot be read, or the address of metrics not be had.
+    pub async fn start(log: &LogSettings, settings: &TelemetrySettings) -> anyhow::Result<Self> {
+        let (admin, passed_over) = match settings.admin() {
+            AdminListen::Off => (None, None),
+            AdminListen::At(address) => {
+                let bound = TcpListener::bind(&address).await;
+                (Some(bound.with_context(|| format!("cannot listen on {address} for metrics"))?), None)
+            }
+            AdminListen::IfFree(address) => match TcpListener::bind(&address).await {
+                Ok(listener) => (Some(listener), None),
+                Err(error) => (None, Some((address, error))),
+            },
+        };
+        let exporter = settings.collector().map(Exporter::start).transpose()?;
+        let statements = StatementMetrics::default();
+        let spans = exporter.as_ref().map(Exporter::layer);
+        tracing_subscriber::registry().with(logs(log)?).with(admin.as_ref().map(|_| statements.layer())).with(spans).init();
+        if let Some((address, error)) = passed_over {
+            tracing::warn!(address, %error, "no metrics and probes: set --admin-listen to an address of their own, or to off");
+        }
+        let trace_ratio = exporter.as_ref().map(|_| settings.trace_ratio);
+        Ok(Self { admin, statements, trace_ratio, exporter })
+    }
+}
+
+/// Starts the logs of a command that serves nothing.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn init(settings: &LogSettings) -> anyhow::Result<()> {
+    tracing_subscriber::registry().with(logs(settings)?).init();
+    Ok(())
+}
+
+/// Logs to standard error.
+fn logs<S: tracing::Subscriber + for<'a> LookupSpan<'a>>(settings: &LogSettings) -> anyhow::Result<impl Layer<S> + use<S>> {
+    let mut filter = EnvFilter::builder().parse(&settings.log).context("the log setting cannot be read")?;
+    for target in [CALLS, STATEMENTS] {
+        filter = filter.add_directive(format!("{target}=off").parse()?);
+    }
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    Ok(match settings.log_format {
+        LogFormat::Json => {
+            logs.json().flatten_event(true).with_current_span(true).with_span_list(false).with_filter(filter).boxed()
+        }
+        LogFormat::Pretty => logs.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
+    })
+}
