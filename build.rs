@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 
 const ENCODED: &str = "crate::grpc::encoded::Encoded";
 
-#[expect(clippy::disallowed_methods, reason = "OUT_DIR is Cargo's word to a build script, no setting")]
+#[expect(clippy::disallowed_methods, reason = "Cargo's words to a build script, no settings")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rerun-if-changed=migrations");
@@ -21,13 +21,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = compiler.file_descriptor_set();
     tonic_prost_build::configure().build_transport(false).build_server(false).compile_fds(descriptors.clone())?;
 
+    if env::var_os("CARGO_FEATURE_SERVER").is_none() {
+        return Ok(());
+    }
     // The servers work with the same messages, but for the answers that are encoded while rows are read (src/grpc/encoded.rs).
     let servers = PathBuf::from(env::var("OUT_DIR")?).join("servers");
     fs::create_dir_all(&servers)?;
     tonic_prost_build::configure()
         .build_transport(false)
         .build_client(false)
-        .extern_path(".deskledger.v1", "crate::grpc::proto")
+        .extern_path(".deskledger.v1", "crate::proto")
         .extern_path(".deskledger.v1.ListChatMessagesResponse", ENCODED)
         .extern_path(".deskledger.v1.GetChatMessageResponse", ENCODED)
         .out_dir(servers)

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use bytes::{BufMut, Bytes, BytesMut};
-use deskledger::grpc::proto;
+use deskledger::proto;
 use prost::Message;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

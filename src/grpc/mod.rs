@@ -26,12 +26,7 @@ use crate::app::App;
 use crate::auth::{self, Gate};
 use crate::domain::caller::{Caller, Scope};
 use crate::error::Error;
-
-/// The code generated from the protos.
-#[expect(clippy::pedantic, clippy::large_enum_variant, reason = "generated")]
-pub mod proto {
-    tonic::include_proto!("deskledger.v1");
-}
+use crate::proto;
 
 /// The servers' side of it.
 #[expect(clippy::pedantic, reason = "generated")]

@@ -5,19 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may use besides itself. `server` and `cli` put the house together and see all of it.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("domain", &["error"]),
     ("error", &["domain"]),
     ("measures", &[]),
     ("storage", &["domain", "error", "measures"]),
     ("app", &["domain", "storage", "error", "measures"]),
     ("auth", &["app", "domain", "error"]),
-    ("grpc", &["app", "domain", "auth", "error", "telemetry"]),
+    ("grpc", &["app", "domain", "auth", "error", "telemetry", "proto"]),
     ("rest", &["app", "domain", "auth", "error", "telemetry"]),
     ("telemetry", &["config", "domain", "error", "measures"]),
     ("background", &["app", "domain", "grpc", "embedded_postgres"]),
     ("embedded_postgres", &[]),
     ("config", &["embedded_postgres"]),
+    ("proto", &[]),
+    ("client", &["proto"]),
     ("lib", &[]),
 ];
 const SEES_ALL: [&str; 3] = ["server", "cli", "main"];
@@ -26,7 +28,18 @@ const SEES_ALL: [&str; 3] = ["server", "cli", "main"];
 const LIBRARIES: [(&str, &[&str]); 8] = [
     ("sqlx::query", &["src/storage/"]),
     ("sqlx", &["src/storage/", "src/app/", "src/cli/database.rs"]),
-    ("tonic", &["src/grpc/", "src/server/", "src/background/readiness.rs", "src/cli/healthcheck.rs", "src/telemetry/traces.rs"]),
+    (
+        "tonic",
+        &[
+            "src/grpc/",
+            "src/server/",
+            "src/background/readiness.rs",
+            "src/cli/healthcheck.rs",
+            "src/telemetry/traces.rs",
+            "src/proto.rs",
+            "src/client/",
+        ],
+    ),
     ("axum", &["src/grpc/", "src/rest/", "src/server/", "src/auth.rs", "src/telemetry/"]),
     ("prometheus_client", &["src/measures.rs", "src/telemetry/"]),
     ("opentelemetry", &["src/telemetry/"]),

@@ -4,6 +4,7 @@ mod authentication;
 mod batch_deletion;
 mod chat_message_batches;
 mod chat_messages;
+mod client;
 mod connections;
 mod coverage;
 mod deletion;

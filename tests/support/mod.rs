@@ -23,4 +23,4 @@ pub use refusal::refusal;
 pub use world::World;
 
 /// The generated types, under a short name.
-pub use deskledger::grpc::proto as pb;
+pub use deskledger::proto as pb;
