@@ -41,6 +41,8 @@ pub enum Error {
     ChatMessageNotFound { ticket_id: TicketId, id: ChatMessageId },
     /// The ticket has no such log entry, or the application no such ticket.
     DeletionLogNotFound { ticket_id: TicketId, id: DeletionLogId },
+    /// What is personal in the log entry was erased.
+    DeletionLogErased { ticket_id: TicketId, id: DeletionLogId, erase_time: DateTime<Utc> },
     /// The ticket has no such placing or release of a legal hold, or the application no such ticket.
     HoldEventNotFound { ticket_id: TicketId, id: HoldEventId },
     /// The application has no such rejected event.
@@ -190,6 +192,13 @@ impl Error {
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
                 row(NotFound, "DELETION_LOG_NOT_FOUND", "deskp400201", message, metadata)
             }
+            Self::DeletionLogErased { ticket_id, id, erase_time } => {
+                let erase_time = erase_time.to_rfc3339_opts(SecondsFormat::Micros, true);
+                let message = format!("The record of the specified deletion was erased at {erase_time}.");
+                let ids = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
+                let metadata = [ids, vec![("erase_time", erase_time)]].concat();
+                row(FailedPrecondition, "DELETION_LOG_ERASED", "deskp400602", message, metadata)
+            }
             Self::HoldEventNotFound { ticket_id, id } => {
                 let message = "The specified hold event doesn't exist.".to_owned();
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
@@ -282,6 +291,7 @@ impl Error {
             | Self::TicketNotFound { .. }
             | Self::ChatMessageNotFound { .. }
             | Self::DeletionLogNotFound { .. }
+            | Self::DeletionLogErased { .. }
             | Self::HoldEventNotFound { .. }
             | Self::RejectedEventNotFound { .. }
             | Self::ChatMessageAlreadyDeleted { .. }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike, NaiveDate};
 use sqlx::PgConnection;
 
 use crate::app::App;
+use crate::app::log_receipt::whole;
 use crate::domain::caller::Caller;
 use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Position};
 use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
@@ -29,12 +30,12 @@ impl App {
     /// Reads one entry.
     ///
     /// # Errors
-    /// [`Error::DeletionLogNotFound`]; when the database is away.
+    /// [`Error::DeletionLogNotFound`], [`Error::DeletionLogErased`]; when the database is away.
     #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_deletion_log(&self, caller: &Caller, ticket_id: TicketId, id: DeletionLogId) -> Result<DeletionLog, Error> {
         let mut connection = self.connection().await?;
         let found = storage::deletion_log::find(&mut connection, caller.application, ticket_id, id).await?;
-        found.ok_or(Error::DeletionLogNotFound { ticket_id, id })
+        whole(found.ok_or(Error::DeletionLogNotFound { ticket_id, id })?)
     }
 
     /// Lists entries newest first, perhaps from a replica.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::app::App;
 use crate::app::log_proof::{included, signed_leaf};
 use crate::domain::caller::Caller;
+use crate::domain::deletion_log::DeletionLog;
 use crate::domain::hold::HoldEvent;
 use crate::domain::ids::{ApplicationKey, DeletionLogId, HoldEventId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
@@ -29,13 +30,13 @@ impl App {
     /// Reads the receipt of a deletion, on the newest checkpoint.
     ///
     /// # Errors
-    /// [`Error::DeletionLogNotFound`], [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is
-    /// away.
+    /// [`Error::DeletionLogNotFound`], [`Error::DeletionLogErased`], [`Error::ReceiptNotReady`], [`Error::LogNotSigned`],
+    /// [`Error::LogCorrupt`]; when the database is away.
     #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn get_receipt(&self, caller: &Caller, ticket_id: TicketId, id: DeletionLogId) -> Result<String, Error> {
         let mut connection = self.connection().await?;
         let log = storage::deletion_log::find(&mut connection, caller.application, ticket_id, id).await?;
-        let log = log.ok_or(Error::DeletionLogNotFound { ticket_id, id })?;
+        let log = whole(log.ok_or(Error::DeletionLogNotFound { ticket_id, id })?)?;
         let receipt = receipt_of(&mut connection, caller.application, &Act::Deletion(log)).await?;
         receipt.ok_or(Error::ReceiptNotReady { ticket_id, id: id.0 })
     }
@@ -105,12 +106,22 @@ impl App {
     }
 }
 
+/// Takes a log row that is not erased.
+pub(super) fn whole(log: DeletionLog) -> Result<DeletionLog, Error> {
+    match log.erase_time {
+        None => Ok(log),
+        Some(erase_time) => Err(Error::DeletionLogErased { ticket_id: log.ticket_id, id: log.id, erase_time }),
+    }
+}
+
 /// The receipt of an act; `None` while no checkpoint covers it.
 async fn receipt_of(connection: &mut PgConnection, application: ApplicationKey, act: &Act) -> Result<Option<String>, Error> {
     let Some((leaf, checkpoint)) = signed_leaf(connection, application, act.id()).await? else { return Ok(None) };
     let application_id = storage::application::id_of(connection, application).await?;
     let previous = storage::log_tree::find_previous(connection, application, act).await?;
-    let opening = Opening { salt: leaf.salt, record: Record::of(&application_id, act, previous.as_ref()) };
+    // Whose row is whole, its entry has its salt.
+    let salt = leaf.salt.ok_or_else(|| Error::log_corrupt(ProofError::NotIncluded))?;
+    let opening = Opening { salt, record: Record::of(&application_id, act, previous.as_ref()) };
     if opening.entry() != leaf.entry {
         return Err(Error::log_corrupt(ProofError::NotIncluded));
     }

@@ -9,6 +9,7 @@ mod deletion_log;
 mod ingest;
 mod lane;
 mod list_milestone;
+mod log_erasure;
 mod log_proof;
 mod log_receipt;
 mod log_sequencer;

@@ -1,4 +1,4 @@
-//! `deskledger log`: the key that signs the deletion log, and receipts; `log verify` is in a file of its own.
+//! `deskledger log`: the key that signs the deletion log, and receipts; what needs a database is in files of its own.
 
 use std::fs;
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use crate::cli::{log_key, log_verify};
+use crate::cli::{log_erase, log_key, log_verify};
 use crate::domain::proof::ProofError;
 use crate::domain::proof::key::{LogKey, VerifierKey};
 use crate::domain::proof::receipt::{Proved, Receipt};
@@ -16,6 +16,8 @@ use crate::domain::proof::receipt::{Proved, Receipt};
 pub(super) enum Command {
     /// Make the whole log again from its rows and compare: exit code 0 if all is as it was signed, 1 if not
     Verify(log_verify::Arguments),
+    /// Erase what is personal in old entries, and their salts: the entries and all proofs stay, an entry tells of the erasure
+    Erase(log_erase::Arguments),
     #[command(flatten)]
     Offline(Offline),
 }

@@ -29,7 +29,10 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     let mut bad = 0;
     for application in &applications {
         match verify(&app, application, arguments.key.as_ref()).await? {
-            Ok(entries) => println!("{}: {entries} entries, all as their rows say", application.id),
+            Ok((entries, 0)) => println!("{}: {entries} entries, all as their rows say", application.id),
+            Ok((entries, erased)) => {
+                println!("{}: {entries} entries, {erased} of them erased, all others as their rows say", application.id);
+            }
             Err(flaw) => {
                 println!("{}: {flaw}", application.id);
                 bad += 1;
@@ -44,8 +47,8 @@ pub(super) async fn run(database: DatabaseSettings, arguments: Arguments) -> any
     }
 }
 
-/// How many entries are good, or the first flaw in words.
-async fn verify(app: &App, application: &Application, key: Option<&VerifierKey>) -> anyhow::Result<Result<u64, String>> {
+/// How many entries are good and how many of them erased, or the first flaw in words.
+async fn verify(app: &App, application: &Application, key: Option<&VerifierKey>) -> anyhow::Result<Result<(u64, u64), String>> {
     let mut verification = match app.verify_log(application, key).await? {
         Ok(verification) => verification,
         Err(flaw) => return Ok(Err(flaw.to_string())),
@@ -58,7 +61,7 @@ async fn verify(app: &App, application: &Application, key: Option<&VerifierKey>)
         }
     }
     progress.finish_and_clear();
-    Ok(Ok(verification.head.size))
+    Ok(Ok((verification.head.size, verification.erased)))
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -8,6 +8,7 @@ mod healthcheck;
 mod import;
 mod import_line;
 mod log;
+mod log_erase;
 mod log_key;
 mod log_verify;
 mod migrate;
@@ -84,6 +85,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::WebhookKey(command) => block_on(webhook_key::run(database, command)),
         Command::Import(arguments) => block_on(import::run(database, arguments)),
         Command::Log(log::Command::Verify(arguments)) => block_on(log_verify::run(database, arguments)),
+        Command::Log(log::Command::Erase(arguments)) => block_on(log_erase::run(database, arguments)),
         Command::Log(log::Command::Offline(command)) => log::run(command),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
         Command::DevDb(arguments) => dev_db::run(arguments, database.postgres_bin),

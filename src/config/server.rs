@@ -50,6 +50,12 @@ pub struct ServerSettings {
     /// File of the last heads that the key has signed, kept apart from the database. Default: the key's file with .state at its end
     #[arg(long, env = "DESKLEDGER_LOG_STATE_FILE")]
     pub log_state_file: Option<PathBuf>,
+    /// Days after which what is personal in an entry of the deletion log is erased, 30 to 36500 (docs/PROOF.md). Default: never
+    #[arg(long, env = "DESKLEDGER_LOG_RETENTION_DAYS", value_parser = clap::value_parser!(i64).range(30..=36_500))]
+    pub log_retention_days: Option<i64>,
+    /// Hours after which the whole deletion log is verified again, with an error logged for each that is damaged, 0 to 8760; 0 is never
+    #[arg(long, env = "DESKLEDGER_LOG_CHECK_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(0..=8760))]
+    pub log_check_hours: u64,
     /// Serve /log/, the deletion log's signed tree, to all; else to tokens with the scope logs:read. It holds salted digests, nothing personal
     #[arg(long, env = "DESKLEDGER_PUBLIC_LOG")]
     pub public_log: bool,
@@ -99,6 +105,18 @@ impl ServerSettings {
     #[must_use]
     pub fn page_cache_bytes(&self) -> u64 {
         self.page_cache_mib * 1024 * 1024
+    }
+
+    /// How long the deletion log keeps what is personal; `None` is for good.
+    #[must_use]
+    pub fn log_retention(&self) -> Option<TimeDelta> {
+        self.log_retention_days.map(TimeDelta::days)
+    }
+
+    /// How often the deletion log is verified; `None` is never.
+    #[must_use]
+    pub fn log_check_interval(&self) -> Option<Duration> {
+        (self.log_check_hours > 0).then(|| Duration::from_secs(self.log_check_hours * 3600))
     }
 
     /// How long a request id is remembered.

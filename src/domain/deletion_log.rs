@@ -43,6 +43,8 @@ pub struct DeletionLog {
     pub token_id: String,
     /// The salted commitment to the erased content.
     pub content_digest: Vec<u8>,
+    /// When what is personal here, and the salts, were erased; `None` for an entry that is whole.
+    pub erase_time: Option<DateTime<Utc>>,
 }
 
 /// Chooses entries; all given conditions must hold.

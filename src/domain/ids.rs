@@ -38,6 +38,11 @@ pub struct DeletionLogId(pub i64);
 #[serde(transparent)]
 pub struct HoldEventId(pub i64);
 
+/// The id of an erasure of old entries of the deletion log, unique in the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct ErasureId(pub i64);
+
 /// The caller's own id of a mutating call, by which a repeat is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
@@ -62,6 +67,12 @@ impl fmt::Display for DeletionLogId {
 }
 
 impl fmt::Display for HoldEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ErasureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

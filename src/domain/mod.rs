@@ -8,6 +8,7 @@ pub mod clock;
 pub mod conversation_message;
 pub mod deletion;
 pub mod deletion_log;
+pub mod erasure;
 pub mod freshness;
 pub mod hold;
 pub mod ids;

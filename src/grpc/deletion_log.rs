@@ -195,6 +195,7 @@ pub(super) fn render(log: DeletionLog) -> proto::DeletionLog {
         reason_detail: log.reason_detail,
         token_id: log.token_id,
         content_digest: log.content_digest,
+        erase_time: log.erase_time.map(parse::timestamp),
     }
 }
 

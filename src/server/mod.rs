@@ -60,6 +60,8 @@ pub async fn serve(
     let retention = background::request_retention::start(app.clone(), settings.request_id_retention(), shutdown.clone());
     let milestones = background::list_milestones::start(app.clone(), shutdown.clone());
     let replicas = background::replicas::start(app.clone(), shutdown.clone());
+    let log_retention = background::log_retention::start(app.clone(), settings.log_retention(), shutdown.clone());
+    let log_check = background::log_check::start(app.clone(), settings.log_check_interval(), shutdown.clone());
     let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
     let backlog = telemetry.admin.is_some().then(|| background::log_backlog::start(app.clone(), shutdown.clone()));
     let methods = Methods::new(grpc::methods());
@@ -74,7 +76,9 @@ pub async fn serve(
     connection::accept(listener, router, tls, connections, settings, shutdown).await;
     // The last deletions get their receipts, too.
     drained.cancel();
-    let loops = async { tokio::join!(readiness, retention, milestones, replicas, sequencer, maybe(backlog), maybe(admin)) };
+    let loops = async {
+        tokio::join!(readiness, retention, milestones, replicas, log_retention, log_check, sequencer, maybe(backlog), maybe(admin))
+    };
     if timeout(LAST_WORK, loops).await.is_err() {
         tracing::warn!("the loops beside the calls did not end in time and are dropped");
     }

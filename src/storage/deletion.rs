@@ -311,5 +311,6 @@ fn log_of(message: &ChatMessage, order: &Order, time: DateTime<Utc>, id: Deletio
         reason_detail: order.reason_detail.clone(),
         token_id: order.token_id.clone(),
         content_digest,
+        erase_time: None,
     }
 }

@@ -29,7 +29,7 @@ pub async fn find(
         Row,
         r#"
         select id, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
-            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest
+            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest, erase_time
         from deletion_logs
         where application_key = $1 and ticket_id = $2 and id = $3
         "#,
@@ -59,7 +59,7 @@ pub async fn find_of_messages(
         Row,
         r#"
         select id, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
-            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest
+            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest, erase_time
         from deletion_logs
         where application_key = $1 and ticket_id = $2 and chat_message_id = any ($3)
         "#,
@@ -92,7 +92,7 @@ pub async fn list(
         Row,
         r#"
         select id, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
-            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest
+            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest, erase_time
         from deletion_logs
         where application_key = $1
             and delete_time >= $2
@@ -142,7 +142,7 @@ pub async fn list_all(
         Row,
         r#"
         select id, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
-            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest
+            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest, erase_time
         from deletion_logs
         where application_key = $1 and delete_time >= $2 and (delete_time, id) < ($3, $4)
         order by delete_time desc, id desc
@@ -216,6 +216,7 @@ pub(super) struct Row {
     pub(super) reason_detail: String,
     pub(super) token_id: String,
     pub(super) content_digest: Vec<u8>,
+    pub(super) erase_time: Option<DateTime<Utc>>,
 }
 
 impl Row {
@@ -236,6 +237,7 @@ impl Row {
             reason_detail: self.reason_detail,
             token_id: self.token_id,
             content_digest: self.content_digest,
+            erase_time: self.erase_time,
         })
     }
 }

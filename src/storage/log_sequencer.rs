@@ -8,13 +8,12 @@ use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::ApplicationKey;
-use crate::domain::proof::act::ActId;
 use crate::domain::proof::entry::Entry;
 use crate::domain::proof::growth::{Growth, Pending};
 use crate::domain::proof::tree::Head;
 use crate::error::Error;
 use crate::storage::act_row::ActRow;
-use crate::storage::log_tree::bytes_32;
+use crate::storage::log_tree::{ActColumns, bytes_32};
 use crate::storage::{Inconsistent, from_sqlx, named};
 
 /// What there is to do, and whether this process may.
@@ -155,13 +154,14 @@ pub async fn waiting(connection: &mut PgConnection) -> Result<Vec<(ApplicationKe
 ///
 /// # Errors
 /// When the database is away.
+#[expect(clippy::too_many_lines, reason = "the statement is long, and is read best in one piece")]
 pub async fn take(connection: &mut PgConnection, application: ApplicationKey, limit: i64) -> Result<Vec<Pending>, Error> {
     let rows = sqlx::query_as!(
         ActRow,
         r#"
         with waiting as materialized (
             (
-                select deletion_log_id as number, ticket_id, deletion_log_id, null::bigint as hold_id
+                select deletion_log_id as number, ticket_id, deletion_log_id, null::bigint as hold_id, null::bigint as erasure_id
                 from pending_leaves
                 where application_key = $1
                 order by deletion_log_id
@@ -169,7 +169,7 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
             )
             union all
             (
-                select number, null, null, hold_id
+                select number, null, null, hold_id, erasure_id
                 from pending_acts
                 where application_key = $1
                 order by number
@@ -187,11 +187,14 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
             where application_key = $1 and number = any (array(select number from waiting where deletion_log_id is null))
         )
         select null::bigint as leaf_index, null::bytea as entry, null::bytea as salt, waiting.ticket_id as leaf_ticket_id,
-            waiting.deletion_log_id as leaf_deletion_log_id, waiting.hold_id as leaf_hold_id, l.id as "id?", l.ticket_id as "ticket_id?",
+            waiting.deletion_log_id as leaf_deletion_log_id, waiting.hold_id as leaf_hold_id,
+            waiting.erasure_id as leaf_erasure_id, l.id as "id?", l.ticket_id as "ticket_id?",
             l.chat_message_id as "chat_message_id?", l.message_id as "message_id?", l.user_sendbird_id as "user_sendbird_id?",
             l.user_type as "user_type?", l.create_time as "create_time?", l.delete_time as "delete_time?",
             l.requested_from as "requested_from?", l.requested_by as "requested_by: Json<Agent>", l.reason,
-            l.reason_detail as "reason_detail?", l.token_id as "token_id?", l.content_digest as "content_digest?", h.id as "hold_id?",
+            l.reason_detail as "reason_detail?", l.token_id as "token_id?", l.content_digest as "content_digest?", l.erase_time,
+            e.id as "erasure_id?", e.erase_time as "erasure_time?", e.older_than as "older_than?", e.cause as "cause?",
+            e.leaf_indexes as "leaf_indexes?", e.remains_digest as "remains_digest?", h.id as "hold_id?",
             h.ticket_id as "hold_ticket_id?", h.action as "hold_action?", h.placed_id, h.create_time as "hold_time?",
             h.reason as "hold_reason?", h.requested_by as "hold_requested_by: Json<Agent>", h.token_id as "hold_token_id?",
             coalesce(
@@ -210,11 +213,13 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
                     order by before.id desc
                     limit 1
                 )
-            ) as previous
+            ) as previous,
+            null::boolean as has_tombstone
         from waiting
         left join deletion_logs l
             on l.application_key = $1 and l.ticket_id = waiting.ticket_id and l.id = waiting.deletion_log_id
         left join holds h on h.application_key = $1 and h.id = waiting.hold_id
+        left join log_erasures e on e.application_key = $1 and e.id = waiting.erasure_id
         order by waiting.number
         "#,
         application.0,
@@ -249,16 +254,11 @@ pub async fn grow(
     let Growth { leaves, tiles, head, .. } = growth;
     let indexes = leaves.iter().map(|leaf| number(leaf.index)).collect::<Result<Vec<i64>, Error>>()?;
     let tile_indexes = tiles.iter().map(|(id, _)| number(id.index)).collect::<Result<Vec<i64>, Error>>()?;
-    let (mut ticket_ids, mut deletion_log_ids, mut hold_ids) = (Vec::new(), Vec::new(), Vec::new());
-    for leaf in leaves {
-        let (ticket_id, deletion_log_id, hold_id) = match leaf.act {
-            ActId::Deletion(ticket_id, id) => (Some(ticket_id.0), Some(id.0), None),
-            ActId::Hold(id) => (None, None, Some(id.0)),
-        };
-        ticket_ids.push(ticket_id);
-        deletion_log_ids.push(deletion_log_id);
-        hold_ids.push(hold_id);
-    }
+    let acts: Vec<ActColumns> = leaves.iter().map(|leaf| ActColumns::of(leaf.act)).collect();
+    let ticket_ids: Vec<Option<i64>> = acts.iter().map(|act| act.ticket_id).collect();
+    let deletion_log_ids: Vec<Option<i64>> = acts.iter().map(|act| act.deletion_log_id).collect();
+    let hold_ids: Vec<Option<i64>> = acts.iter().map(|act| act.hold_id).collect();
+    let erasure_ids: Vec<Option<i64>> = acts.iter().map(|act| act.erasure_id).collect();
     let grown = sqlx::query!(
         r#"
         with grown as (
@@ -268,9 +268,9 @@ pub async fn grow(
             returning application_key
         ),
         leaves as (
-            insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, hold_id, entry, salt)
+            insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, hold_id, erasure_id, entry, salt)
             select $1, leaf.*
-            from unnest($7::bigint[], $8::bigint[], $9::bigint[], $16::bigint[], $10::bytea[], $11::bytea[]) as leaf
+            from unnest($7::bigint[], $8::bigint[], $9::bigint[], $16::bigint[], $17::bigint[], $10::bytea[], $11::bytea[]) as leaf
             where exists (select from grown)
         ),
         tiles as (
@@ -301,12 +301,13 @@ pub async fn grow(
         &ticket_ids as _,
         &deletion_log_ids as _,
         &leaves.iter().map(|leaf| leaf.entry.0.to_vec()).collect::<Vec<_>>(),
-        &leaves.iter().map(|leaf| leaf.salt.to_vec()).collect::<Vec<_>>(),
+        &leaves.iter().map(|leaf| leaf.salt.map(Vec::from)).collect::<Vec<_>>() as _,
         &tiles.iter().map(|(id, _)| i16::from(id.level)).collect::<Vec<i16>>(),
         &tile_indexes,
         &tiles.iter().map(|(_, hashes)| hashes.clone()).collect::<Vec<_>>(),
         &growth.delete_times,
         &hold_ids as _,
+        &erasure_ids as _,
     )
     .fetch_optional(connection)
     .instrument(named("log_sequencer.grow"))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlx::PgConnection;
 use tracing::Instrument;
 
-use crate::domain::ids::{ApplicationKey, DeletionLogId, HoldEventId, TicketId};
+use crate::domain::ids::{ApplicationKey, DeletionLogId, ErasureId, HoldEventId, TicketId};
 use crate::domain::proof::Hash;
 use crate::domain::proof::act::{Act, ActId};
 use crate::domain::proof::entry::Entry;
@@ -146,21 +146,19 @@ pub async fn tiles(connection: &mut PgConnection, application: ApplicationKey, i
 /// # Errors
 /// When the database is away.
 pub async fn find_leaf(connection: &mut PgConnection, application: ApplicationKey, act: ActId) -> Result<Option<Leaf>, Error> {
-    let (ticket_id, deletion_log_id, hold_id) = match act {
-        ActId::Deletion(ticket_id, id) => (Some(ticket_id.0), Some(id.0), None),
-        ActId::Hold(id) => (None, None, Some(id.0)),
-    };
+    let ActColumns { ticket_id, deletion_log_id, hold_id, erasure_id } = ActColumns::of(act);
     let row = sqlx::query_as!(
         Row,
         r#"
-        select leaf_index, ticket_id, deletion_log_id, hold_id, entry, salt
+        select leaf_index, ticket_id, deletion_log_id, hold_id, erasure_id, entry, salt
         from log_leaves
-        where application_key = $1 and (ticket_id = $2 and deletion_log_id = $3 or hold_id = $4)
+        where application_key = $1 and (ticket_id = $2 and deletion_log_id = $3 or hold_id = $4 or erasure_id = $5)
         "#,
         application.0,
         ticket_id,
         deletion_log_id,
         hold_id,
+        erasure_id,
     )
     .fetch_optional(connection)
     .instrument(named("log_tree.find_leaf"))
@@ -188,6 +186,7 @@ pub async fn find_previous(connection: &mut PgConnection, application: Applicati
             log.id.0,
         )
         .fetch_optional(connection),
+        Act::Erasure(_) => return Ok(None),
         Act::Hold(event) => sqlx::query_scalar!(
             r#"
             select leaf.entry
@@ -236,26 +235,48 @@ pub async fn entries(
     entries.into_iter().map(|entry| bytes_32("entry", &entry).map(Entry)).collect()
 }
 
+/// An act as the columns of an entry name it.
+#[expect(clippy::struct_field_names, reason = "they are named as the columns")]
+pub(super) struct ActColumns {
+    pub(super) ticket_id: Option<i64>,
+    pub(super) deletion_log_id: Option<i64>,
+    pub(super) hold_id: Option<i64>,
+    pub(super) erasure_id: Option<i64>,
+}
+
+impl ActColumns {
+    pub(super) fn of(act: ActId) -> Self {
+        let none = Self { ticket_id: None, deletion_log_id: None, hold_id: None, erasure_id: None };
+        match act {
+            ActId::Deletion(ticket_id, id) => Self { ticket_id: Some(ticket_id.0), deletion_log_id: Some(id.0), ..none },
+            ActId::Hold(id) => Self { hold_id: Some(id.0), ..none },
+            ActId::Erasure(id) => Self { erasure_id: Some(id.0), ..none },
+        }
+    }
+}
+
 pub(super) struct Row {
     pub(super) leaf_index: i64,
     pub(super) ticket_id: Option<i64>,
     pub(super) deletion_log_id: Option<i64>,
     pub(super) hold_id: Option<i64>,
+    pub(super) erasure_id: Option<i64>,
     pub(super) entry: Vec<u8>,
-    pub(super) salt: Vec<u8>,
+    pub(super) salt: Option<Vec<u8>>,
 }
 
 impl Row {
     pub(super) fn leaf(self) -> Result<Leaf, Error> {
-        let act = match (self.ticket_id.zip(self.deletion_log_id), self.hold_id) {
-            (Some((ticket_id, id)), _) => ActId::Deletion(TicketId(ticket_id), DeletionLogId(id)),
-            (None, id) => ActId::Hold(HoldEventId(required("hold_id", id)?)),
+        let act = match (self.ticket_id.zip(self.deletion_log_id), self.hold_id, self.erasure_id) {
+            (Some((ticket_id, id)), _, _) => ActId::Deletion(TicketId(ticket_id), DeletionLogId(id)),
+            (None, Some(id), _) => ActId::Hold(HoldEventId(id)),
+            (None, None, id) => ActId::Erasure(ErasureId(required("erasure_id", id)?)),
         };
         Ok(Leaf {
             index: size_of(self.leaf_index)?,
             act,
             entry: Entry(bytes_32("entry", &self.entry)?),
-            salt: bytes_32("salt", &self.salt)?,
+            salt: self.salt.map(|salt| bytes_32("salt", &salt)).transpose()?,
         })
     }
 }

@@ -10,6 +10,7 @@ pub mod deletion_log;
 pub mod hold;
 pub mod ingest;
 pub mod list_milestone;
+pub mod log_erasure;
 pub mod log_row;
 pub mod log_sequencer;
 pub mod log_tree;

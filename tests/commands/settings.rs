@@ -50,6 +50,8 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
         ("--token-cache-seconds", 0, 60),
         ("--page-cache-mib", 0, 65_536),
         ("--request-id-retention-days", 1, 365),
+        ("--log-retention-days", 30, 36_500),
+        ("--log-check-hours", 0, 8760),
         ("--read-max-lag-ms", 50, 600_000),
     ];
     let help = |flag: &str| {

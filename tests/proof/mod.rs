@@ -99,5 +99,6 @@ fn deletion(at: i64) -> DeletionLog {
         reason_detail: "the \"customer\" asked\nfor it \u{1f5d1}".to_owned(),
         token_id: "t0".to_owned(),
         content_digest: vec![u8::try_from(at % 256).expect("a byte"); 32],
+        erase_time: None,
     }
 }

@@ -22,6 +22,7 @@ mod ingest;
 mod ingest_deletion;
 mod ingest_holds;
 mod limits;
+mod log_erasure;
 mod log_tiles;
 mod page_tokens;
 mod paging;

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::support::database::TestDatabase;
 
 /// Each finds what must never be there.
-const CONTRADICTIONS: [(&str, &str); 12] = [
+const CONTRADICTIONS: [(&str, &str); 13] = [
     (
         "a ticket that is not held by its one placing without a release, or is held by another",
         "select t.id from tickets t
@@ -65,6 +65,12 @@ const CONTRADICTIONS: [(&str, &str); 12] = [
         "select h.id from holds h
          where (select count(*) from log_leaves f where f.application_key = h.application_key and f.hold_id = h.id)
             + (select count(*) from pending_acts p where p.application_key = h.application_key and p.hold_id = h.id) <> 1",
+    ),
+    (
+        "an erasure that is neither in the tree nor waits for it, or both",
+        "select e.id from log_erasures e
+         where (select count(*) from log_leaves f where f.application_key = e.application_key and f.erasure_id = e.id)
+            + (select count(*) from pending_acts p where p.application_key = e.application_key and p.erasure_id = e.id) <> 1",
     ),
     (
         "a tree that has more or fewer entries than its head says, or a gap",
@@ -138,6 +144,8 @@ const ROWS: &str = "
     insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');
     insert into list_milestones (application_key, list, position, id) values (1, 'tickets', 200, 41);
     insert into pending_leaves (application_key, ticket_id, deletion_log_id, delete_time) values (1, 1, 1, now());
+    insert into log_erasures (application_key, id, erase_time, older_than, cause, leaf_indexes, remains_digest)
+    values (1, 1, now(), now(), 'COMMAND', '{0}', sha256(''));
     insert into pending_acts (application_key, number, hold_id) values (1, 1, 41);
     insert into log_leaves (application_key, leaf_index, ticket_id, deletion_log_id, entry, salt)
     values (1, 0, 1, 1, sha256('entry'), sha256('salt'));
@@ -236,6 +244,21 @@ const REFUSED: &[(&str, &str)] = &[
          insert into log_leaves (application_key, leaf_index, hold_id, entry, salt) select 1, 1, hold_id, entry, salt from log_leaves",
         "log_leaves_hold_id_key",
     ),
+    (
+        "update log_leaves set ticket_id = null, deletion_log_id = null, erasure_id = 1;
+         insert into log_leaves (application_key, leaf_index, erasure_id, entry, salt) select 1, 1, erasure_id, entry, salt from log_leaves",
+        "log_leaves_erasure_id_key",
+    ),
+    ("update log_leaves set ticket_id = null, deletion_log_id = null, hold_id = 41, salt = null", "log_leaves_salt_check"),
+    // What is erased is erased whole, and what is whole has its salt.
+    ("update deletion_logs set content_salt = null", "deletion_logs_erase_time_check"),
+    ("update deletion_logs set erase_time = now()", "deletion_logs_erase_time_check"),
+    ("update deletion_logs set erase_time = now(), content_salt = null, user_sendbird_id = ''", "deletion_logs_erase_time_check"),
+    ("insert into log_erasures select * from log_erasures", "log_erasures_pkey"),
+    ("update log_erasures set cause = 'WHIM'", "log_erasures_cause_check"),
+    ("update log_erasures set leaf_indexes = '{}'", "log_erasures_leaf_indexes_check"),
+    ("update log_erasures set remains_digest = 'short'", "log_erasures_remains_digest_check"),
+    ("update pending_acts set erasure_id = 1", "pending_acts_act_check"),
     // An entry stands for one act.
     ("update log_leaves set hold_id = 41", "log_leaves_act_check"),
     ("update log_leaves set ticket_id = null, deletion_log_id = null", "log_leaves_act_check"),

@@ -6,6 +6,7 @@ mod ingest;
 mod invariants;
 mod list_milestones;
 mod log_pages;
+mod log_reconciler;
 mod log_sequencer;
 mod migrations;
 mod model;

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use crate::domain::deletion_log::DeletionLog;
+use crate::domain::erasure::Erasure;
 use crate::domain::hold::HoldEvent;
-use crate::domain::ids::{DeletionLogId, HoldEventId, TicketId};
+use crate::domain::ids::{DeletionLogId, ErasureId, HoldEventId, TicketId};
 
 /// Something that was done, and is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Act {
     Deletion(DeletionLog),
     /// A legal hold was placed or released.
     Hold(HoldEvent),
+    /// Old entries of the log were erased.
+    Erasure(Erasure),
 }
 
 /// Names an act.
@@ -22,6 +25,8 @@ pub enum ActId {
     Deletion(TicketId, DeletionLogId),
     /// A placing or a release of a legal hold.
     Hold(HoldEventId),
+    /// An erasure of old entries.
+    Erasure(ErasureId),
 }
 
 /// Acts of a kind in a ticket: each names the one before it.
@@ -40,15 +45,17 @@ impl Act {
         match self {
             Self::Deletion(log) => ActId::Deletion(log.ticket_id, log.id),
             Self::Hold(event) => ActId::Hold(event.id),
+            Self::Erasure(erasure) => ActId::Erasure(erasure.id),
         }
     }
 
-    /// The acts among which it names the one before it.
+    /// The acts among which it names the one before it; `None` for an erasure, which names none.
     #[must_use]
-    pub fn chain(&self) -> Chain {
+    pub fn chain(&self) -> Option<Chain> {
         match self {
-            Self::Deletion(log) => Chain::Deletions(log.ticket_id),
-            Self::Hold(event) => Chain::Holds(event.ticket_id),
+            Self::Deletion(log) => Some(Chain::Deletions(log.ticket_id)),
+            Self::Hold(event) => Some(Chain::Holds(event.ticket_id)),
+            Self::Erasure(_) => None,
         }
     }
 }
@@ -59,6 +66,7 @@ impl fmt::Display for ActId {
         match self {
             Self::Deletion(ticket_id, id) => write!(f, "the deletion log {id} of ticket {ticket_id}"),
             Self::Hold(id) => write!(f, "the hold event {id}"),
+            Self::Erasure(id) => write!(f, "the erasure {id}"),
         }
     }
 }

@@ -29,8 +29,8 @@ pub struct Leaf {
     pub act: ActId,
     /// The tree's entry.
     pub entry: Entry,
-    /// What the entry is salted with.
-    pub salt: [u8; 32],
+    /// What the entry is salted with; `None` once it is erased.
+    pub salt: Option<[u8; 32]>,
 }
 
 /// What a tree becomes.
@@ -59,11 +59,11 @@ pub fn grow(application: &str, old: Head, mut edge: Tiles, pending: Vec<Pending>
     let mut leaves = Vec::with_capacity(pending.len());
     let mut delete_times = Vec::with_capacity(pending.len());
     for (Pending { act, previous }, index) in pending.into_iter().zip(old.size..) {
-        let previous = newest.get(&act.chain()).copied().or(previous);
+        let previous = act.chain().and_then(|chain| newest.get(&chain).copied()).or(previous);
         let opening = Opening::of(Record::of(application, &act, previous.as_ref()));
         let entry = opening.entry();
-        newest.insert(act.chain(), entry);
-        leaves.push(Leaf { index, act: act.id(), entry, salt: opening.salt });
+        newest.extend(act.chain().map(|chain| (chain, entry)));
+        leaves.push(Leaf { index, act: act.id(), entry, salt: Some(opening.salt) });
         if let Act::Deletion(log) = act {
             delete_times.push(log.delete_time);
         }

@@ -1,6 +1,7 @@
 //! Canonical records of what the log keeps: RFC 8785 JSON, so that anyone can make the same bytes again in any language.
 
 pub mod deletion; // of a message
+pub mod erasure; // of old entries
 pub mod hold; // placed or released
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -11,6 +12,7 @@ use crate::domain::proof::ProofError;
 use crate::domain::proof::act::Act;
 use crate::domain::proof::entry::Entry;
 use crate::domain::proof::record::deletion::{DELETION_V1, DeletionRecord};
+use crate::domain::proof::record::erasure::{ERASURE_V1, ErasureRecord};
 use crate::domain::proof::record::hold::{HOLD_V1, HoldRecord};
 
 /// A record, with its fields as they are written: numbers below 2^53, times in UTC with microseconds, digests in lower-case hexadecimal
@@ -22,6 +24,8 @@ pub enum Record {
     Deletion(DeletionRecord),
     /// Of a placing or a release of a legal hold.
     Hold(HoldRecord),
+    /// Of an erasure of old entries.
+    Erasure(ErasureRecord),
 }
 
 /// Who requested something.
@@ -52,6 +56,7 @@ impl Record {
         match act {
             Act::Deletion(log) => Self::Deletion(DeletionRecord::new(application, log, previous)),
             Act::Hold(event) => Self::Hold(HoldRecord::new(application, event, previous)),
+            Act::Erasure(erasure) => Self::Erasure(ErasureRecord::new(application, erasure)),
         }
     }
 
@@ -61,6 +66,7 @@ impl Record {
         match self {
             Self::Deletion(record) => &record.application,
             Self::Hold(record) => &record.application,
+            Self::Erasure(record) => &record.application,
         }
     }
 
@@ -83,6 +89,7 @@ impl Record {
             Ok(match kind.as_str() {
                 DELETION_V1 => Some(Self::Deletion(serde_json::from_slice(bytes)?)),
                 HOLD_V1 => Some(Self::Hold(serde_json::from_slice(bytes)?)),
+                ERASURE_V1 => Some(Self::Erasure(serde_json::from_slice(bytes)?)),
                 _ => None,
             })
         };
@@ -109,8 +116,9 @@ mod tests {
     use crate::domain::chat_message::UserType;
     use crate::domain::deletion::{DeletionReason, RequestedFrom};
     use crate::domain::deletion_log::DeletionLog;
+    use crate::domain::erasure::{Erasure, ErasureCause};
     use crate::domain::hold::{HoldAction, HoldEvent};
-    use crate::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, MessageId, TicketId};
+    use crate::domain::ids::{ChatMessageId, DeletionLogId, ErasureId, HoldEventId, MessageId, TicketId};
 
     fn log() -> DeletionLog {
         DeletionLog {
@@ -133,6 +141,7 @@ mod tests {
             reason_detail: "a \"card\"\\\n\t\u{1}\u{7f}/".to_owned(),
             token_id: "t1".to_owned(),
             content_digest: vec![0xab; 32],
+            erase_time: None,
         }
     }
 
@@ -176,6 +185,26 @@ mod tests {
         assert_eq!(Record::parse(expected.as_bytes()), Ok(record));
         // The fields of one kind under the name of another.
         assert_eq!(Record::parse(expected.replace(".hold.", ".deletion.").as_bytes()), Err(ProofError::Malformed("record")));
+    }
+
+    #[test]
+    fn a_record_of_an_erasure_has_these_very_bytes() {
+        let erasure = Erasure {
+            id: ErasureId(2),
+            erase_time: "2026-11-21T08:00:00Z".parse().expect("a time"),
+            older_than: "2025-11-21T08:00:00Z".parse().expect("a time"),
+            cause: ErasureCause::Retention,
+            leaf_indexes: vec![0, 7],
+            remains_digest: [0xab; 32],
+        };
+        let record = Record::of("acme", &Act::Erasure(erasure), None);
+        let expected = concat!(
+            r#"{"application":"acme","cause":"RETENTION","entries":[0,7],"erase_time":"2026-11-21T08:00:00.000000Z","id":2,"#,
+            r#""older_than":"2025-11-21T08:00:00.000000Z","#,
+            r#""remains_digest":"abababababababababababababababababababababababababababababababab","type":"deskledger.erasure.v1"}"#,
+        );
+        assert_eq!(String::from_utf8(record.to_bytes()).expect("text"), expected);
+        assert_eq!(Record::parse(expected.as_bytes()), Ok(record));
     }
 
     #[test]

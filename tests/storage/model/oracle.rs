@@ -303,6 +303,7 @@ impl Tenant {
             ..message.clone()
         };
         let log = pb::DeletionLog {
+            erase_time: None,
             id: log_id,
             ticket_id: message.ticket_id,
             chat_message_id: message.id,
