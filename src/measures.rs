@@ -99,9 +99,9 @@ pub struct CacheMeasures {
 pub struct LogMeasures {
     /// From a deletion to its place in a tree, in seconds; of those that this process put there.
     pub merge_delay: Histogram,
-    /// Deletions that wait for a place, of all applications, when it was last looked.
+    /// Deletions, holds and releases that wait for a place, of all applications, when it was last looked.
     pub pending: Gauge,
-    /// For how long the longest of them has waited.
+    /// For how long the longest of the deletions has waited.
     pub oldest_pending: Seconds,
     /// Entries of trees that no signed head covers yet, of all applications.
     pub unsigned: Gauge,
@@ -130,6 +130,10 @@ pub struct Observed {
     pub page_tickets: u64,
     /// Tokens in memory.
     pub tokens: u64,
+    /// Replicas of the database that reads may go to, and those that were fresh when they were last looked at.
+    pub replicas: u64,
+    /// See above.
+    pub fresh_replicas: u64,
     /// Connections of clients.
     pub clients: Clients,
 }

@@ -73,7 +73,9 @@ impl<W: Work> Lanes<W> {
             tokio::spawn(async move {
                 while let Some(jobs) = queue.take().await {
                     measures.calls.observe(f64::from(u32::try_from(jobs.len()).unwrap_or(u32::MAX)));
-                    jobs.iter().for_each(|job| measures.wait.observe(job.asked.elapsed().as_secs_f64()));
+                    for job in &jobs {
+                        measures.wait.observe(job.asked.elapsed().as_secs_f64());
+                    }
                     let _busy = Counted::in_gauge(&measures.busy);
                     let span = span_of(&jobs);
                     lane.serve(jobs).instrument(span).await;

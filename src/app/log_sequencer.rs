@@ -1,7 +1,7 @@
 //! Growing the log's trees. Every process of a service tries, one at a time does; then whoever has the key signs.
 
-use crate::app::App;
 use crate::app::log_signer::LogSigner;
+use crate::app::{App, PoolWait};
 use crate::domain::proof::growth::grow;
 use crate::domain::proof::tree::tiles_of_root;
 use crate::domain::random;
@@ -109,8 +109,8 @@ impl App {
     async fn grow_log(&self, name: &str) -> Result<Grown, Error> {
         let (mut grown, mut merged) = (Grown::default(), Vec::new());
         // Each statement has to see what was committed before it, whatever the database's default is.
-        let begun = self.pool.begin_with("begin isolation level read committed");
-        let mut transaction = self.waited_for(begun).await?;
+        let wait = PoolWait::begin(&self.measures.pool);
+        let mut transaction = wait.end(self.pool.begin_with("begin isolation level read committed").await)?;
         let fence = storage::log_sequencer::hold(&mut transaction, name, LEASE_SECONDS).await?;
         let Some(fence) = fence else { return Ok(grown) };
         for (application, id) in storage::log_sequencer::waiting(&mut transaction).await? {

@@ -53,7 +53,7 @@ use crate::app::work::AllLanes;
 use crate::domain::clock::Clock;
 use crate::domain::deletion::ReasonRule;
 use crate::error::Error;
-use crate::measures::{Clients, Connections, Counted, Measures, Observed, POOL, seconds_of};
+use crate::measures::{Clients, Connections, Counted, Measures, Observed, POOL, PoolMeasures, seconds_of};
 use crate::storage::{self, from_sqlx};
 
 /// The service's use cases over one database.
@@ -161,6 +161,8 @@ impl App {
             page_bytes,
             page_tickets,
             tokens: self.tokens.entry_count(),
+            replicas: self.replicas.count() as u64,
+            fresh_replicas: self.replicas.fresh() as u64,
             clients: Clients::default(),
         }
     }
@@ -176,23 +178,34 @@ impl App {
     }
 
     async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
-        self.waited_for(self.pool.acquire()).await
+        let wait = PoolWait::begin(&self.measures.pool);
+        wait.end(self.pool.acquire().await)
     }
 
     /// Begins a transaction of the database's default isolation.
     async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        self.waited_for(self.pool.begin()).await
+        let wait = PoolWait::begin(&self.measures.pool);
+        wait.end(self.pool.begin().await)
+    }
+}
+
+/// A call's wait for a connection of the pool.
+struct PoolWait<'a> {
+    measures: &'a PoolMeasures,
+    asked: Instant,
+    _pending: Counted,
+}
+
+impl<'a> PoolWait<'a> {
+    fn begin(measures: &'a PoolMeasures) -> Self {
+        Self { measures, asked: Instant::now(), _pending: Counted::in_gauge(&measures.pending) }
     }
 
-    /// Measures how long the pool takes to give a connection.
-    async fn waited_for<T>(&self, given: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
-        let measures = &self.measures.pool;
-        let _pending = Counted::in_gauge(&measures.pending);
-        let asked = Instant::now();
-        let given = given.await;
-        measures.wait.observe(asked.elapsed().as_secs_f64());
+    /// Measures how long it was.
+    fn end<T>(self, given: Result<T, sqlx::Error>) -> Result<T, Error> {
+        self.measures.wait.observe(self.asked.elapsed().as_secs_f64());
         if matches!(given, Err(sqlx::Error::PoolTimedOut)) {
-            measures.timeouts.inc();
+            self.measures.timeouts.inc();
         }
         given.map_err(from_sqlx)
     }

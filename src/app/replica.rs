@@ -48,6 +48,11 @@ impl Replicas {
         self.servers.len()
     }
 
+    /// How many of them were fresh when they were last looked at.
+    pub(super) fn fresh(&self) -> usize {
+        self.servers.iter().filter(|server| server.worth_a_try.load(Ordering::Relaxed)).count()
+    }
+
     /// How old the answer of a replica may be.
     #[must_use]
     pub fn max_lag(&self) -> Duration {

@@ -148,10 +148,13 @@ impl App {
 
     /// The token, from memory or looked up; those who ask for one at the same time wait for one look-up.
     async fn known(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {
-        let entry = self.tokens.entry_by_ref(id).or_try_insert_with(self.look_up(id)).await;
-        let entry = entry.map_err(|error| Error::shared(&error))?;
-        self.measures.tokens.looked_up(!entry.is_fresh());
-        Ok(entry.into_value())
+        let kept = self.tokens.get(id).await;
+        self.measures.tokens.looked_up(kept.is_some());
+        match kept {
+            Some(token) => Ok(token),
+            // Apart, or every call would carry the room for a look-up around.
+            None => Box::pin(self.tokens.try_get_with_by_ref(id, self.look_up(id))).await.map_err(|error| Error::shared(&error)),
+        }
     }
 
     async fn look_up(&self, id: &str) -> Result<Option<Arc<Token>>, Error> {

@@ -111,8 +111,8 @@ fn admin(
 ) -> std::io::Result<Option<JoinHandle<()>>> {
     let (Some(listener), Some(calls)) = (telemetry.admin, &observer.calls) else { return Ok(None) };
     tracing::info!(address = %listener.local_addr()?, "metrics and probes");
-    let (observed, connections) = (app.clone(), connections.clone());
-    let observe = Box::new(move || Observed { clients: connections.observe(), ..observed.observe() });
+    let (uses, connections) = (app.clone(), connections.clone());
+    let observe = Box::new(move || Observed { clients: connections.observe(), ..uses.observe() });
     let metrics = Metrics::new(Sources { measures: app.measures(), observe, calls, statements: &telemetry.statements });
     Ok(Some(admin::start(listener, app.clone(), metrics, shutdown.clone())))
 }

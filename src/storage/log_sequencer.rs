@@ -225,10 +225,8 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
         application.0,
         limit,
     )
-    .fetch_all(connection)
-    .instrument(named("log_sequencer.take"))
-    .await
-    .map_err(from_sqlx)?;
+    .fetch_all(connection);
+    let rows = rows.instrument(named("log_sequencer.take")).await.map_err(from_sqlx)?;
     rows.into_iter().map(pending).collect()
 }
 

@@ -124,7 +124,7 @@ fn register_log(registry: &mut Registry, measures: &Measures) {
     let LogMeasures { merge_delay, pending, oldest_pending, unsigned, damaged } = &measures.log;
     let help = "Time from a deletion to its entry in the tree, of the entries that this process made";
     registry.register("deskledger_log_merge_delay_seconds", help, merge_delay.clone());
-    registry.register("deskledger_log_pending_deletions", "Deletions without an entry in a tree", pending.clone());
+    registry.register("deskledger_log_pending_acts", "Deletions, holds and releases without an entry in a tree", pending.clone());
     let help = "For how long the oldest deletion without an entry has waited";
     registry.register("deskledger_log_oldest_pending_seconds", help, oldest_pending.clone());
     registry.register("deskledger_log_unsigned_entries", "Entries that no signed head covers", unsigned.clone());
@@ -161,7 +161,7 @@ impl fmt::Debug for Moment {
 
 impl Collector for Moment {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Observed { connections, page_bytes, page_tickets, tokens, clients } = (self.0)();
+        let Observed { connections, page_bytes, page_tickets, tokens, replicas, fresh_replicas, clients } = (self.0)();
         let mut gauge = |name, help, metric: &dyn EncodeMetric| {
             metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
         };
@@ -178,6 +178,12 @@ impl Collector for Moment {
         let entries = Labelled::new("cache", [("pages", ConstGauge::new(page_tickets)), ("tokens", ConstGauge::new(tokens))]);
         gauge("deskledger_cache_entries", "Tickets with pages in memory; tokens in memory.", &entries)?;
         gauge("deskledger_page_cache_bytes", "Bytes of pages in memory, about.", &ConstGauge::new(page_bytes))?;
+        gauge("deskledger_replicas", "Replicas of the database that reads may go to.", &ConstGauge::new(replicas))?;
+        gauge(
+            "deskledger_replicas_fresh",
+            "Those that were fresh when they were last looked at.",
+            &ConstGauge::new(fresh_replicas),
+        )?;
         gauge("deskledger_client_connections", "Connections of clients that are open.", &ConstGauge::new(clients.open))?;
         let events = [
             ("accepted", clients.accepted),

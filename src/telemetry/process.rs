@@ -13,6 +13,7 @@ pub(super) fn register(registry: &mut Registry) {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fmt::Error;
+    use std::time::Duration;
 
     use procfs::WithCurrentSystemInfo;
     use procfs::process::LimitValue;
@@ -30,11 +31,11 @@ mod linux {
             // Where /proc cannot be read nothing is told, rather than something wrong.
             let Ok(process) = procfs::process::Process::myself() else { return Ok(()) };
             let Ok(stat) = process.stat() else { return Ok(()) };
-            let ticks = f64::from(u32::try_from(procfs::ticks_per_second()).unwrap_or(100));
-            let seconds = |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / ticks;
+            let ticks = procfs::ticks_per_second().max(1);
+            let seconds = |count: u64| Duration::from_millis(count.saturating_mul(1000) / ticks).as_secs_f64();
             let cpu = ConstCounter::new(seconds(stat.utime + stat.stime));
-            let encoded = encoder.encode_descriptor("process_cpu_seconds", "Time on processors.", None, MetricType::Counter)?;
-            cpu.encode(encoded)?;
+            let help = "Time on processors.";
+            cpu.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?)?;
             let mut gauge = |name, help, value: u64| {
                 ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
             };
@@ -50,10 +51,9 @@ mod linux {
                 gauge("process_max_fds", "Files that may be open.", max)?;
             }
             if let Ok(boot) = procfs::boot_time_secs() {
-                let started = f64::from(u32::try_from(boot).unwrap_or(u32::MAX)) + seconds(stat.starttime);
+                let started = ConstGauge::new(Duration::from_secs(boot).as_secs_f64() + seconds(stat.starttime));
                 let help = "When the process started, in seconds since 1970.";
-                let encoded = encoder.encode_descriptor("process_start_time_seconds", help, None, MetricType::Gauge)?;
-                ConstGauge::new(started).encode(encoded)?;
+                started.encode(encoder.encode_descriptor("process_start_time_seconds", help, None, MetricType::Gauge)?)?;
             }
             Ok(())
         }

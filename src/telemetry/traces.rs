@@ -52,7 +52,7 @@ impl Exporter {
             false => builder,
         };
         let sender = builder.build().context("the endpoint of traces cannot be used")?;
-        let sender = Sender { sender, lost: AtomicU64::new(0), warned: Mutex::new(None) };
+        let sender = Sender { inner: sender, lost: AtomicU64::new(0), warned: Mutex::new(None) };
         // The variables of OpenTelemetry name the service, if anything does.
         let named = Resource::builder().build().get(&Key::from_static_str("service.name"));
         let named = named.is_some_and(|name| !name.as_str().starts_with("unknown_service"));
@@ -92,7 +92,7 @@ impl Exporter {
 /// Sends spans, and tells once in a while when it cannot.
 #[derive(Debug)]
 struct Sender {
-    sender: opentelemetry_otlp::SpanExporter,
+    inner: opentelemetry_otlp::SpanExporter,
     /// Spans that were not sent since it was last told.
     lost: AtomicU64,
     warned: Mutex<Option<Instant>>,
@@ -101,7 +101,7 @@ struct Sender {
 impl SpanExporter for Sender {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        let sent = self.sender.export(batch).await;
+        let sent = self.inner.export(batch).await;
         if let Err(error) = &sent {
             self.lost.fetch_add(count, Ordering::Relaxed);
             let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,15 +114,15 @@ impl SpanExporter for Sender {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.sender.shutdown_with_timeout(timeout)
+        self.inner.shutdown_with_timeout(timeout)
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.sender.force_flush()
+        self.inner.force_flush()
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.sender.set_resource(resource);
+        self.inner.set_resource(resource);
     }
 }
 

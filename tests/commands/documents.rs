@@ -14,13 +14,13 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The lines between two marks of a document.
-fn between(document: &str, mark: &str) -> String {
+pub fn between(document: &str, mark: &str) -> String {
     let (_, rest) = document.split_once(&format!("<!-- {mark} -->\n")).expect("the mark where it begins");
     let (inside, _) = rest.split_once(&format!("<!-- end of {mark} -->")).expect("the mark where it ends");
     inside.trim().to_owned()

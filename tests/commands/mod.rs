@@ -8,11 +8,13 @@ mod healthcheck;
 mod import;
 mod import_again;
 mod log;
+mod metrics;
 pub mod program;
 mod serve;
 mod settings;
 mod tls;
 mod tokens;
+mod traces;
 mod webhook_keys;
 #[cfg(feature = "test-with-tools")]
 mod real_tools;

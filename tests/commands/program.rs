@@ -28,10 +28,12 @@ pub fn deskledger(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_deskledger"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name == "DATABASE_URL" || name.starts_with("DESKLEDGER_") {
+        if name == "DATABASE_URL" || name.starts_with("DESKLEDGER_") || name.starts_with("OTEL_") {
             command.env_remove(name);
         }
     }
+    // Many services run at a time, and the default address is one.
+    command.env("DESKLEDGER_ADMIN_LISTEN", "off");
     command.args(arguments);
     command
 }
@@ -110,6 +112,12 @@ impl Service {
     /// HOST:PORT, once it listens.
     pub fn address(&mut self) -> String {
         let line = self.logged("listening");
+        line.split_once("address=").expect("the line says where").1.trim().to_owned()
+    }
+
+    /// HOST:PORT of the address for operators, once it listens.
+    pub fn admin_address(&mut self) -> String {
+        let line = self.logged("metrics and probes address=");
         line.split_once("address=").expect("the line says where").1.trim().to_owned()
     }
 

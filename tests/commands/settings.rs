@@ -73,6 +73,17 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
 }
 
 #[test]
+fn the_share_of_calls_to_trace_is_between_none_and_all() {
+    let serve = |ratio: &str| Cli::try_parse_from(["deskledger", "serve", &format!("--trace-ratio={ratio}")]);
+    for good in ["0", "0.001", "1", "1.0"] {
+        assert!(serve(good).is_ok(), "{good}");
+    }
+    for bad in ["-0.1", "1.001", "NaN", "inf", "all", ""] {
+        assert_eq!(serve(bad).expect_err("out of range").kind(), ErrorKind::ValueValidation, "{bad}");
+    }
+}
+
+#[test]
 fn a_bad_setting_ends_the_program_before_it_starts_anything() {
     let refused = run(deskledger(&["serve"]).env("DESKLEDGER_DRAIN_SECONDS", "601")).failed(2);
     assert!(refused.contains("601 is not in 0..=600"), "{refused}");

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod certificates;
 pub mod clock;
+pub mod collector;
 pub mod database;
 pub mod ingest;
 pub mod methods;
@@ -13,6 +14,7 @@ pub mod frames;
 pub mod http;
 pub mod refusal;
 pub mod replicated;
+pub mod scrape;
 pub mod ticket;
 pub mod webhook;
 pub mod world;

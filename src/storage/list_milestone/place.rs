@@ -21,7 +21,7 @@ pub async fn among_tickets(
     after: TicketId,
     skip: i64,
 ) -> Result<Place, Error> {
-    sqlx::query_as!(
+    let found = sqlx::query_as!(
         Place,
         r#"
         with total as materialized (
@@ -86,10 +86,8 @@ pub async fn among_tickets(
         after.0,
         skip,
     )
-    .fetch_one(connection)
-    .instrument(named("list_milestone.place.among_tickets"))
-    .await
-    .map_err(from_sqlx)
+    .fetch_one(connection);
+    found.instrument(named("list_milestone.place.among_tickets")).await.map_err(from_sqlx)
 }
 
 /// Finds the page of an application's messages that begins after the id `after`, passing over `skip`.
@@ -102,7 +100,7 @@ pub async fn among_chat_messages(
     after: ChatMessageId,
     skip: i64,
 ) -> Result<Place, Error> {
-    sqlx::query_as!(
+    let found = sqlx::query_as!(
         Place,
         r#"
         with total as materialized (
@@ -167,8 +165,6 @@ pub async fn among_chat_messages(
         after.0,
         skip,
     )
-    .fetch_one(connection)
-    .instrument(named("list_milestone.place.among_chat_messages"))
-    .await
-    .map_err(from_sqlx)
+    .fetch_one(connection);
+    found.instrument(named("list_milestone.place.among_chat_messages")).await.map_err(from_sqlx)
 }
