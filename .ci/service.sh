@@ -25,7 +25,7 @@ for _ in $(seq 600); do
   kill -0 "$service" 2>/dev/null || break
   sleep 0.1
 done
-ADDRESS=$(sed -n 's/.*listening address=\([0-9.:]*\).*/\1/p' "$scratch/log")
+ADDRESS=$(sed -n 's/.*listening .*address=\([0-9.:]*\).*/\1/p' "$scratch/log")
 TOKEN=$(sed -n 's/^TOKEN=//p' "$scratch/out")
 if [ -z "$ADDRESS" ] || [ -z "$TOKEN" ]; then
   echo "the service did not start:" >&2
