@@ -26,7 +26,7 @@ pub mod grpc; // the gRPC door
 #[cfg(feature = "server")]
 pub mod rest; // the REST door
 #[cfg(feature = "server")]
-pub mod telemetry; // logs
+pub mod telemetry; // logs, metrics, traces
 #[cfg(feature = "server")]
 pub mod server; // the doors on a listener
 #[cfg(feature = "server")]
