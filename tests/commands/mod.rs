@@ -12,6 +12,7 @@ mod metrics;
 pub mod program;
 mod serve;
 mod settings;
+mod shutdown;
 mod tls;
 mod tokens;
 mod traces;

@@ -1,6 +1,6 @@
 //! HTTP/2 frame by frame, for what no library sends.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -9,9 +9,13 @@ pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
+pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
 /// The setting `SETTINGS_INITIAL_WINDOW_SIZE`.
@@ -21,6 +25,7 @@ pub const INITIAL_WINDOW_SIZE: u16 = 4;
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
 }
@@ -90,12 +95,7 @@ impl Frames {
 
     /// The next frame; `None` when the connection is closed or reset.
     pub async fn next(&mut self) -> Option<Frame> {
-        let mut head = [0; 9];
-        self.stream.read_exact(&mut head).await.ok()?;
-        let [a, b, c, kind, _flags, stream @ ..] = head;
-        let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).expect("a length")];
-        self.stream.read_exact(&mut payload).await.ok()?;
-        Some(Frame { kind, stream: u32::from_be_bytes(stream), payload })
+        Reader(&mut self.stream).next().await
     }
 
     /// Waits for a frame of a kind; `None` when the connection ends before one came.
@@ -115,6 +115,21 @@ impl Frames {
             frames.push(frame);
         }
         frames
+    }
+}
+
+/// The side of a connection that reads.
+pub struct Reader<R>(pub R);
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    /// The next frame; `None` when the connection is closed or reset.
+    pub async fn next(&mut self) -> Option<Frame> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.ok()?;
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).expect("a length")];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
     }
 }
 

@@ -29,10 +29,15 @@ pub struct Answer {
 
 impl RawLine {
     pub async fn new(world: &World, token: &str) -> Self {
-        let stream = TcpStream::connect(&world.address).await.expect("the service listens");
+        Self::to(&world.address, token).await
+    }
+
+    /// A connection to a service that runs by itself.
+    pub async fn to(address: &str, token: &str) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the service listens");
         let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("the service speaks HTTP/2");
         tokio::spawn(connection);
-        Self { sender, address: world.address.clone(), token: token.to_owned() }
+        Self { sender, address: address.to_owned(), token: token.to_owned() }
     }
 
     /// Sends a body to a method, such as `TicketService/GetTicket`, with headers beside the usual ones.
