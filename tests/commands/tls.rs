@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use deskledger::client::{Builder, Client};
+use deskledger::proto::ListTicketsRequest;
 use nix::sys::signal::Signal;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -120,4 +122,26 @@ async fn files_that_cannot_be_taken_in_are_told_before_the_service_listens() {
         let refused = serve(&[half, certificate]).failed(2);
         assert!(refused.contains("required"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn the_rust_client_checks_the_service_and_shows_who_it_is() {
+    let database = TestDatabase::create().await;
+    let authority = Authority::new();
+    let (issued, own) = (authority.service("service"), authority.client("client", &[]));
+    let (_service, address) = serve(&database, &issued, &["--tls-client-ca", text(&authority.file())]);
+    run_on(&database, &["application", "create", "acme"]).good();
+    let token = run_on(&database, &["token", "create", "acme", "--scopes", "tickets:read"]).good().trim().to_owned();
+    let url = format!("https://localhost:{}", address.rsplit(':').next().expect("a port"));
+    let pem = |path: &Path| fs::read_to_string(path).expect("a file of text");
+    let lists = async |builder: Builder| {
+        let client = builder.connect_lazy().expect("a client");
+        client.tickets().list_tickets(ListTicketsRequest::default()).await.is_ok()
+    };
+    let builder = || Client::builder(url.clone(), &token).identity(pem(&own.certificate), pem(&own.key));
+
+    assert!(lists(builder().certificate_authority(pem(&authority.file()))).await);
+    assert!(!lists(builder().certificate_authority(pem(&Authority::new().file()))).await, "another authority");
+    let nobody = Client::builder(url.clone(), &token).certificate_authority(pem(&authority.file()));
+    assert!(!lists(nobody).await, "no certificate of its own");
 }
