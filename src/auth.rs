@@ -7,10 +7,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, HOST};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::app::App;
-use crate::domain::caller::Caller;
+use crate::audit;
+use crate::domain::caller::{Access, BadCredential, Caller, Flaw};
 use crate::domain::peer::Peer;
 use crate::error::Error;
 
@@ -31,13 +32,38 @@ pub struct Gate {
 /// Lets a call with a good token through, its [`Caller`] among the extensions; refuses any other before its body is read.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let (headers, uri) = (request.headers(), request.uri());
-    match caller(&gate.app, request.extensions().get(), headers, uri).await {
+    let access = access_of(request.method(), uri.path());
+    let caller = match caller(&gate.app, request.extensions().get(), headers, uri).await {
+        Ok(caller) => admit(&gate.app, &caller, access).map(|()| caller),
+        Err(error) => Err(error),
+    };
+    match caller {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(error) => (gate.refuse)(error),
     }
+}
+
+/// Lets a caller in: the audit knows who calls, and the call counts against the token's rate.
+///
+/// # Errors
+/// [`Error::RateLimited`].
+pub fn admit(app: &App, caller: &Caller, access: Access) -> Result<(), Error> {
+    audit::caller_is(&caller.token_id);
+    app.count_call(caller, access)
+}
+
+/// Whether a call reads or writes: by its method where it is one of HTTP, else by the verb in the name of the gRPC method.
+#[must_use]
+pub fn access_of(method: &Method, path: &str) -> Access {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let reads = match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => true,
+        _ => ["Get", "List", "Export"].iter().any(|verb| name.starts_with(verb)),
+    };
+    if reads { Access::Read } else { Access::Write }
 }
 
 /// Finds out who is calling.
@@ -75,16 +101,20 @@ pub fn application_of_host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&
 fn token(headers: &HeaderMap) -> Result<&str, Error> {
     // Of two, a proxy in front may have looked at the other.
     if [AUTHORIZATION, SENDBIRD_DESK_API_TOKEN].iter().any(|name| headers.get_all(name).iter().nth(1).is_some()) {
-        return Err(Error::CredentialsInvalid);
+        return Err(malformed());
     }
     if let Some(authorization) = headers.get(AUTHORIZATION) {
-        let (scheme, token) = text(Some(authorization)).and_then(|text| text.split_once(' ')).ok_or(Error::CredentialsInvalid)?;
-        return if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Error::CredentialsInvalid) };
+        let (scheme, token) = text(Some(authorization)).and_then(|text| text.split_once(' ')).ok_or_else(malformed)?;
+        return if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(malformed()) };
     }
     match headers.get(SENDBIRD_DESK_API_TOKEN) {
-        Some(token) => text(Some(token)).map(str::trim).ok_or(Error::CredentialsInvalid),
+        Some(token) => text(Some(token)).map(str::trim).ok_or_else(malformed),
         None => Err(Error::CredentialsMissing),
     }
+}
+
+fn malformed() -> Error {
+    Error::CredentialsInvalid(BadCredential { flaw: Flaw::Malformed, token_id: None })
 }
 
 /// The application that a host name is for, `desk-api-{id}` being its first label.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::domain::caller::Scope;
+use crate::domain::caller::{Access, BadCredential, Scope};
 use crate::domain::deletion::NotDeletable;
 use crate::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, RequestId, TicketId};
 use crate::domain::proof::ProofError;
@@ -31,8 +31,8 @@ pub enum Error {
     BatchTooLarge { field: &'static str, count: usize, max: usize },
     /// The call carries no token.
     CredentialsMissing,
-    /// The token is malformed, unknown, expired, revoked or of another application.
-    CredentialsInvalid,
+    /// The token or the signature is no good; which way is for the log only.
+    CredentialsInvalid(BadCredential),
     /// The token lacks a scope.
     ScopeMissing { scope: Scope },
     /// The application has no such ticket.
@@ -67,6 +67,12 @@ pub enum Error {
     EtagMismatch { ticket_id: TicketId, etag: String },
     /// The write kept meeting other writes to the same rows.
     WriteConflict,
+    /// The service has as many calls as it can work on.
+    Overloaded,
+    /// The token calls more often than it may.
+    RateLimited { access: Access, per_minute: u32, retry_after: Duration },
+    /// The token has deleted as many messages in this hour as it may.
+    QuotaExceeded { per_hour: u32, retry_after: Duration },
     /// The database cannot be reached.
     DatabaseUnavailable(#[source] Source),
     /// The caller's deadline or the service's time limit passed.
@@ -97,6 +103,7 @@ pub enum Kind {
     NotFound,
     FailedPrecondition,
     Aborted,
+    ResourceExhausted,
     Unavailable,
     DeadlineExceeded,
     DataLoss,
@@ -145,7 +152,7 @@ impl Error {
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "the one table, a row for each error")]
     pub fn describe(&self) -> Described {
-        use Kind::{Aborted, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated};
+        use Kind::{Aborted, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, ResourceExhausted, Unauthenticated};
         let row = |kind, reason, legacy_code, message: String, metadata| Described { kind, reason, legacy_code, message, metadata };
         match self {
             Self::InvalidFields(violations) => describe_fields(violations),
@@ -174,7 +181,7 @@ impl Error {
             }
             // One text for all: which of them it was is nobody's business but the operator's.
             Self::CredentialsMissing => row(Unauthenticated, "CREDENTIALS_MISSING", "deskp401100", credentials_text(), vec![]),
-            Self::CredentialsInvalid => row(Unauthenticated, "CREDENTIALS_INVALID", "deskp401100", credentials_text(), vec![]),
+            Self::CredentialsInvalid(_) => row(Unauthenticated, "CREDENTIALS_INVALID", "deskp401100", credentials_text(), vec![]),
             Self::ScopeMissing { scope } => {
                 let message = format!("The token lacks the scope {scope}.");
                 row(PermissionDenied, "SCOPE_MISSING", "deskp403100", message, vec![("scope", scope.to_string())])
@@ -254,6 +261,18 @@ impl Error {
                 row(Aborted, "ETAG_MISMATCH", "deskp400602", message, metadata)
             }
             Self::WriteConflict => unexpected(Aborted, "WRITE_CONFLICT", "The call met other writes. Repeat it."),
+            Self::Overloaded => {
+                let message = "The service has as many calls as it can work on. Repeat the call later.".to_owned();
+                row(ResourceExhausted, "OVERLOADED", "deskp429100", message, vec![])
+            }
+            Self::RateLimited { access, per_minute, .. } => {
+                let metadata = vec![("calls", access.as_str().to_owned()), ("per_minute", per_minute.to_string())];
+                row(ResourceExhausted, "RATE_LIMITED", "deskp429100", "Too many requests.".to_owned(), metadata)
+            }
+            Self::QuotaExceeded { per_hour, .. } => {
+                let message = format!("The token may delete at most {per_hour} messages in an hour.");
+                row(ResourceExhausted, "QUOTA_EXCEEDED", "deskp429100", message, vec![("per_hour", per_hour.to_string())])
+            }
             Self::DatabaseUnavailable(_) => {
                 unexpected(Kind::Unavailable, "DATABASE_UNAVAILABLE", "The database is away. Repeat the call.")
             }
@@ -277,7 +296,8 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::WriteConflict => Some(Duration::from_millis(50)),
-            Self::DatabaseUnavailable(_) => Some(Duration::from_secs(1)),
+            Self::DatabaseUnavailable(_) | Self::Overloaded => Some(Duration::from_secs(1)),
+            Self::RateLimited { retry_after, .. } | Self::QuotaExceeded { retry_after, .. } => Some(*retry_after),
             Self::ReceiptNotReady { .. } => Some(Duration::from_millis(250)),
             Self::InvalidFields(_)
             | Self::PageTokenInvalid { .. }
@@ -286,7 +306,7 @@ impl Error {
             | Self::RequestTooLarge
             | Self::BatchTooLarge { .. }
             | Self::CredentialsMissing
-            | Self::CredentialsInvalid
+            | Self::CredentialsInvalid(_)
             | Self::ScopeMissing { .. }
             | Self::TicketNotFound { .. }
             | Self::ChatMessageNotFound { .. }

@@ -20,6 +20,8 @@ pub mod storage; // SQL
 #[cfg(feature = "server")]
 pub mod app; // use cases
 #[cfg(feature = "server")]
+pub mod audit; // who was refused
+#[cfg(feature = "server")]
 pub mod auth; // from a token to a caller
 #[cfg(feature = "server")]
 pub mod grpc; // the gRPC door

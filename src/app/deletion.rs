@@ -32,12 +32,22 @@ pub struct Deleted {
     pub log: DeletionLog,
 }
 
+/// When deletions were carried out.
+#[derive(Clone, Copy)]
+enum Carried {
+    /// By this call.
+    Now,
+    /// By an earlier one with the same request id.
+    Before,
+}
+
 impl App {
     /// Deletes one message and logs it.
     ///
     /// # Errors
     /// [`Error::ChatMessageNotFound`], [`Error::ChatMessageAlreadyDeleted`], [`Error::TicketNotClosed`], [`Error::LegalHold`],
-    /// [`Error::ChatMessageNotDeletable`], in this order; [`Error::RequestIdReused`], [`Error::WriteConflict`]; when the database is away.
+    /// [`Error::ChatMessageNotDeletable`], in this order; [`Error::RequestIdReused`], [`Error::QuotaExceeded`], [`Error::WriteConflict`]; when
+    /// the database is away.
     #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn delete_chat_message(
         &self,
@@ -107,22 +117,45 @@ impl App {
             token_id: caller.token_id.clone(),
             upstream: false,
         });
+        let counted = match self.count_deletions(caller, ids.len()).await {
+            Ok(counted) => counted,
+            // A repeat deletes nothing, and is answered as the first call was.
+            Err(error @ Error::QuotaExceeded { .. }) => return self.deleted_before(caller, key).await?.ok_or(error),
+            Err(error) => return Err(error),
+        };
+        let outcome = self.delete_counted(caller, &order, ids, key).await;
+        if let Some(counted) = counted {
+            match &outcome {
+                Ok((_, Carried::Before)) => counted.give_back(),
+                outcome => counted.settle(outcome),
+            }
+        }
+        outcome.map(|(deleted, _)| deleted)
+    }
+
+    async fn delete_counted(
+        &self,
+        caller: &Caller,
+        order: &Arc<Order>,
+        ids: &[ChatMessageId],
+        key: Option<&RequestKey>,
+    ) -> Result<(Vec<Deleted>, Carried), Error> {
         if let [id] = *ids {
-            match self.delete_on_lane(caller, &order, id, key).await {
+            match self.delete_on_lane(caller, order, id, key).await {
                 // It met another write, or shared a statement with what did: now by itself.
                 Err(Error::WriteConflict) => {}
                 // With a request id a refusal may be that of a repeat, which is to be answered as the first call was.
                 Err(error) if key.is_none() || matches!(error, Error::DatabaseUnavailable(_)) => return Err(error),
                 Err(_) => {}
-                Ok(deleted) => return Ok(vec![deleted]),
+                Ok(deleted) => return Ok((vec![deleted], Carried::Now)),
             }
         }
         let mut retry = Retry::new();
         loop {
             let outcome = match key {
                 // One statement, which is its own transaction: what it refuses it has not done.
-                None if ids.len() == 1 => self.delete_one(caller, &order, ids).await,
-                _ => self.delete_all(caller, &order, ids, key).await,
+                None if ids.len() == 1 => self.delete_one(caller, order, ids).await,
+                _ => self.delete_all(caller, order, ids, key).await,
             };
             if !retry.again(&outcome).await {
                 return outcome;
@@ -142,10 +175,10 @@ impl App {
         self.settle_one(caller, order.ticket_id, id, attempt)
     }
 
-    async fn delete_one(&self, caller: &Caller, order: &Order, ids: &[ChatMessageId]) -> Result<Vec<Deleted>, Error> {
+    async fn delete_one(&self, caller: &Caller, order: &Order, ids: &[ChatMessageId]) -> Result<(Vec<Deleted>, Carried), Error> {
         let mut connection = self.connection().await?;
         let attempts = storage::deletion::delete(&mut connection, caller.application, &asked(order, ids)).await?;
-        self.settle(caller, order.ticket_id, ids, attempts)
+        Ok((self.settle(caller, order.ticket_id, ids, attempts)?, Carried::Now))
     }
 
     async fn delete_all(
@@ -154,19 +187,34 @@ impl App {
         order: &Order,
         ids: &[ChatMessageId],
         key: Option<&RequestKey>,
-    ) -> Result<Vec<Deleted>, Error> {
+    ) -> Result<(Vec<Deleted>, Carried), Error> {
         match self.begin_write(caller, key).await? {
-            Begun::Repeat(mut transaction, effect) => deleted_before(&mut transaction, caller, &effect).await,
+            Begun::Repeat(mut transaction, effect) => {
+                Ok((deleted_before(&mut transaction, caller, &effect).await?, Carried::Before))
+            }
             Begun::New(mut write) => {
                 let attempts = storage::deletion::delete(&mut write.transaction, caller.application, &asked(order, ids)).await?;
                 // A refusal leaves here and takes what was deleted back with the transaction.
                 let deleted = self.settle(caller, order.ticket_id, ids, attempts)?;
                 let effect = Effect { ticket_id: order.ticket_id, chat_message_ids: ids.to_vec(), duplicates: vec![] };
                 write.commit(&effect).await?;
-                Ok(deleted)
+                Ok((deleted, Carried::Now))
             }
         }
     }
+
+    /// What the first call with this request id has deleted; `None` when there was none.
+    async fn deleted_before(&self, caller: &Caller, key: Option<&RequestKey>) -> Result<Option<Vec<Deleted>>, Error> {
+        if key.is_none() {
+            return Ok(None);
+        }
+        match self.begin_write(caller, key).await? {
+            Begun::Repeat(mut transaction, effect) => deleted_before(&mut transaction, caller, &effect).await.map(Some),
+            // The claim goes with the transaction.
+            Begun::New(_) => Ok(None),
+        }
+    }
+
     /// Answers the deletions when all were carried out, else the first refusal.
     fn settle(
         &self,

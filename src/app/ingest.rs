@@ -52,6 +52,13 @@ pub enum Outcome {
     Rejected(RejectedEvent),
 }
 
+impl Outcome {
+    /// Whether a message was deleted by this event, or stored as one that is.
+    pub(super) fn deletes(&self) -> bool {
+        matches!(self, Self::Stored(message) if message.deletion.is_some())
+    }
+}
+
 /// What became of messages that are deleted where they come from.
 #[derive(Default)]
 struct Deletions {
@@ -93,6 +100,13 @@ impl App {
         let digest = |event: &Event| event.identity.as_ref().map(|_| digest(event));
         let look = |event: &Event| look(caller, &event.text, digest(event).as_ref().map(<[u8; 32]>::as_slice));
         let mut looked: Vec<Looked> = events.iter().map(look).collect();
+        let counted = self.count_ingest(caller, &mut looked).await?;
+        let outcomes = self.ingest_looked(caller, events, looked).await;
+        counted.settle(&outcomes);
+        outcomes
+    }
+
+    async fn ingest_looked(&self, caller: &Caller, events: &[Event], mut looked: Vec<Looked>) -> Result<Vec<Outcome>, Error> {
         let mut retry = Retry::new();
         loop {
             let outcome = self.ingest_once(caller, events, &looked).await;

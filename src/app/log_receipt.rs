@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep_until};
 
-use crate::app::App;
 use crate::app::log_proof::{included, signed_leaf};
+use crate::app::{App, admission};
 use crate::domain::caller::Caller;
 use crate::domain::deletion_log::DeletionLog;
 use crate::domain::hold::HoldEvent;
@@ -100,7 +100,7 @@ impl App {
                     return None;
                 }
             }
-            sleep_until(end.min(Instant::now() + RECEIPT_INTERVAL)).await;
+            admission::resting(sleep_until(end.min(Instant::now() + RECEIPT_INTERVAL))).await;
         }
         None
     }

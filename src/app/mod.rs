@@ -1,11 +1,13 @@
 //! Use cases: what the service does, in the words of the domain. Every transaction begins and ends here; no SQL, no protocol.
 
+mod admission;
 mod append;
 mod application;
 mod application_message;
 mod chat_message;
 mod deletion;
 mod deletion_log;
+mod deletion_quota;
 mod ingest;
 mod lane;
 mod list_milestone;
@@ -17,6 +19,7 @@ mod log_signer;
 mod log_verify;
 mod page_cache;
 mod queue;
+mod rate_limit;
 mod rejected_event;
 mod replica;
 mod request;
@@ -31,13 +34,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use governor::clock::MonotonicClock;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
 
+pub use crate::app::admission::{Admission, End, Load, Slot};
 pub use crate::app::chat_message::{Encoding, ExportPart, Listed, MessagePage};
 pub use crate::app::deletion::Deleted;
 pub use crate::app::deletion_log::LogExportPart;
+use crate::app::deletion_quota::DeletionQuota;
 pub use crate::app::ingest::{Event, Outcome};
 pub use crate::app::list_milestone::MilestoneKeeper;
 pub use crate::app::log_proof::{Checkpoint, ConsistencyProof, InclusionProof};
@@ -46,6 +52,7 @@ pub use crate::app::log_sequencer::LogSequencer;
 pub use crate::app::log_signer::LogSigner;
 pub use crate::app::log_verify::{Flaw, LogVerification};
 use crate::app::page_cache::PageCache;
+use crate::app::rate_limit::RateLimits;
 pub use crate::app::rejected_event::RejectedEvent;
 pub use crate::app::replica::Replicas;
 pub use crate::app::token::{IssuedToken, NewToken};
@@ -63,6 +70,9 @@ pub struct App {
     /// One connection for readiness alone: a busy service is not one that cannot serve.
     probe: PgPool,
     tokens: token::Cache,
+    uses: token::Uses,
+    rates: RateLimits,
+    quota: DeletionQuota,
     /// The hot calls do not use the pool.
     lanes: AllLanes,
     pages: PageCache,
@@ -83,6 +93,12 @@ pub struct AppSettings {
     pub lane_connections: u16,
     /// Whether a deletion must say why.
     pub reason_rule: ReasonRule,
+    /// Calls that read which a token may make in a minute; 0 is no limit.
+    pub reads_per_minute: u32,
+    /// Calls that write which a token may make in a minute; 0 is no limit.
+    pub writes_per_minute: u32,
+    /// Messages that a token may delete in an hour of the clock, at all processes together; 0 is no limit.
+    pub deletions_per_hour: u32,
 }
 
 /// How many request ids the retention loop removes in one statement.
@@ -102,8 +118,20 @@ impl App {
         let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
         let tokens = token::cache(settings.token_cache_ttl, &measures.tokens);
         let pages = PageCache::new(settings.page_cache_bytes, &measures.pages);
-        let (replicas, reason_rule) = (Replicas::none(), settings.reason_rule);
-        Self { pool, clock, probe, tokens, lanes, pages, replicas, reason_rule, measures }
+        Self {
+            pool,
+            clock,
+            probe,
+            tokens,
+            uses: token::Uses::default(),
+            rates: RateLimits::new(settings.reads_per_minute, settings.writes_per_minute, MonotonicClock),
+            quota: DeletionQuota::new(settings.deletions_per_hour),
+            lanes,
+            pages,
+            replicas: Replicas::none(),
+            reason_rule: settings.reason_rule,
+            measures,
+        }
     }
 
     /// Whether calls can be served: the database is reachable and has every migration of this build.

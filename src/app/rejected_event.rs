@@ -44,13 +44,37 @@ impl App {
     /// Takes a rejected event in again, as it came or as the event `mended`. Rejected again it stays, with the new reason.
     ///
     /// # Errors
-    /// [`Error::RejectedEventNotFound`], [`Error::WriteConflict`]; when the database is away.
+    /// [`Error::RejectedEventNotFound`], [`Error::QuotaExceeded`], [`Error::WriteConflict`]; when the database is away.
     #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn replay_rejected_event(&self, caller: &Caller, id: i64, mended: Option<String>) -> Result<Outcome, Error> {
+        // Before it is known whether the event deletes anything: what is rejected is locked when it is read.
+        let (counted, exceeded) = match self.count_deletions(caller, 1).await {
+            Ok(counted) => (counted, None),
+            Err(Error::QuotaExceeded { per_hour, retry_after }) => (None, Some((per_hour, retry_after))),
+            Err(error) => return Err(error),
+        };
+        let may_delete = || exceeded.map_or(Ok(()), |(per_hour, retry_after)| Err(Error::QuotaExceeded { per_hour, retry_after }));
+        let outcome = self.replay(caller, id, mended, &may_delete).await;
+        if let Some(counted) = counted {
+            match &outcome {
+                Ok(outcome) if !outcome.deletes() => counted.give_back(),
+                outcome => counted.settle(outcome),
+            }
+        }
+        outcome
+    }
+
+    async fn replay(
+        &self,
+        caller: &Caller,
+        id: i64,
+        mended: Option<String>,
+        may_delete: &(impl Fn() -> Result<(), Error> + Sync),
+    ) -> Result<Outcome, Error> {
         let mut held = None;
         let mut retry = Retry::new();
         loop {
-            let outcome = self.replay_once(caller, id, mended.as_deref(), held).await;
+            let outcome = self.replay_once(caller, id, mended.as_deref(), held, may_delete).await;
             match outcome {
                 Ok(Taken::All(outcome)) => return Ok(outcome),
                 Ok(Taken::Held(refused)) => held = refused.first().map(|(_, ticket_id)| *ticket_id),
@@ -67,6 +91,7 @@ impl App {
         id: i64,
         mended: Option<&str>,
         held: Option<TicketId>,
+        may_delete: &(impl Fn() -> Result<(), Error> + Sync),
     ) -> Result<Taken<Outcome>, Error> {
         let Begun::New(mut write) = self.begin_write(caller, None).await? else {
             return Err(Error::internal("a write without a request id is always new"));
@@ -78,6 +103,11 @@ impl App {
             Some(ticket_id) => Err(cause_of_hold(ticket_id)),
             None => look(caller, mended.unwrap_or(&kept.event), Some(&digest)),
         };
+        if let Ok(Some(incoming)) = &looked
+            && incoming.deletion.is_some()
+        {
+            may_delete()?;
+        }
         let outcome = match &looked {
             Err(cause) => {
                 storage::rejected_event::update_cause(&mut write.transaction, caller.application, id, cause).await?;

@@ -5,7 +5,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::app::App;
-use crate::domain::caller::{Caller, Scope};
+use crate::app::token::bad;
+use crate::domain::caller::{Caller, Flaw, Scope};
 use crate::domain::deletion::RequestedFrom;
 use crate::domain::random;
 use crate::error::Error;
@@ -69,16 +70,26 @@ impl App {
         // Signed with something even for an unknown key, so that both take the same time.
         let secret = known.as_ref().map_or("", |key| key.secret.as_str());
         let is_signed: bool = sign(secret, body).as_bytes().ct_eq(signature.as_bytes()).into();
-        let good = known.filter(|key| {
-            is_signed && key.revoke_time.is_none() && application_id.is_none_or(|id| id.eq_ignore_ascii_case(&key.application_id))
-        });
-        let key = good.ok_or(Error::CredentialsInvalid)?;
+        let key = known.ok_or_else(|| bad(Flaw::Unknown, None))?;
+        let flaw = if !is_signed {
+            Some(Flaw::WrongSecret)
+        } else if key.revoke_time.is_some() {
+            Some(Flaw::Revoked)
+        } else if application_id.is_some_and(|id| !id.eq_ignore_ascii_case(&key.application_id)) {
+            Some(Flaw::OtherApplication)
+        } else {
+            None
+        };
+        if let Some(flaw) = flaw {
+            return Err(bad(flaw, Some(&format!("webhook:{}", key.key))));
+        }
         Ok(Caller {
             application: key.application,
             token_id: format!("webhook:{}", key.key),
             scopes: vec![Scope::MessagesWrite, Scope::MessagesDelete],
             requested_from: RequestedFrom::Dashboard,
             requested_by: None,
+            is_upstream: true,
         })
     }
 }

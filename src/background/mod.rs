@@ -9,3 +9,4 @@ pub mod log_sequencer;
 pub mod readiness;
 pub mod replicas;
 pub mod request_retention;
+pub mod token_uses;

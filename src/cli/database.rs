@@ -81,6 +81,9 @@ impl Database {
             page_cache_bytes: server.page_cache_bytes(),
             lane_connections: self.settings.connections().1,
             reason_rule: if server.require_deletion_reason { ReasonRule::Required } else { ReasonRule::Optional },
+            reads_per_minute: server.admission.reads_per_minute,
+            writes_per_minute: server.admission.writes_per_minute,
+            deletions_per_hour: server.admission.deletions_per_hour,
         });
         Ok(Arc::new(app.with_replicas(self.replicas(&server.replicas)?)))
     }
@@ -92,6 +95,9 @@ impl Database {
             page_cache_bytes: 0,
             lane_connections: self.settings.connections().1,
             reason_rule: ReasonRule::Optional,
+            reads_per_minute: 0,
+            writes_per_minute: 0,
+            deletions_per_hour: 0,
         }))
     }
 

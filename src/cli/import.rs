@@ -131,6 +131,7 @@ impl<'a> Import<'a> {
             scopes: vec![Scope::TicketsWrite, Scope::MessagesWrite],
             requested_from: RequestedFrom::PlatformApi,
             requested_by: None,
+            is_upstream: false,
         };
         Self {
             app,

@@ -20,7 +20,7 @@ use crate::storage::token::Token;
 pub(super) enum Command {
     /// Make a token; it is printed once and never shown again
     Create(Create),
-    /// List an application's tokens, oldest first
+    /// List an application's tokens, oldest first: id, when it was made, whether it is good, scopes, name, when it was used last
     List {
         /// The application's id
         application: String,
@@ -134,5 +134,6 @@ fn line(token: &Token, now: DateTime<Utc>) -> String {
         (None, None) => "good".to_owned(),
     };
     let scopes: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
-    format!("{}\t{}\t{state}\t{}\t{}", token.id, time(token.create_time), scopes.join(","), token.name)
+    let used = token.last_use_time.map_or_else(|| "never used".to_owned(), |used| format!("used {}", time(used)));
+    format!("{}\t{}\t{state}\t{}\t{}\t{used}", token.id, time(token.create_time), scopes.join(","), token.name)
 }

@@ -1,5 +1,6 @@
 //! Every setting: a flag and an environment variable, with its unit, default and range. Read once, here; a file for each group.
 
+mod admission;
 mod database;
 mod limits;
 mod log;
@@ -10,6 +11,7 @@ mod tls;
 
 use std::path::PathBuf;
 
+pub use crate::config::admission::AdmissionSettings;
 pub use crate::config::database::DatabaseSettings;
 pub use crate::config::limits::LimitSettings;
 pub use crate::config::log::{LogFormat, LogSettings};

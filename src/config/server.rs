@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
-use crate::config::{LimitSettings, ReplicaSettings, TelemetrySettings, TlsSettings};
+use crate::config::{AdmissionSettings, LimitSettings, ReplicaSettings, TelemetrySettings, TlsSettings};
 
 /// How the service listens and what it allows.
 #[derive(Debug, Clone, Args)]
@@ -74,6 +74,9 @@ pub struct ServerSettings {
     /// What operators are told.
     #[command(flatten)]
     pub telemetry: TelemetrySettings,
+    /// How many calls are taken on.
+    #[command(flatten)]
+    pub admission: AdmissionSettings,
 }
 
 impl ServerSettings {

@@ -71,6 +71,67 @@ impl FromStr for Scope {
     }
 }
 
+/// Whether a call changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// It only reads.
+    Read,
+    /// It may change something.
+    Write,
+}
+
+impl Access {
+    /// The name in `error_reason.proto`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+        }
+    }
+}
+
+/// Why a token or a signature is no good. Nobody's business but the operator's: callers are told the same for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadCredential {
+    /// What is wrong with it.
+    pub flaw: Flaw,
+    /// The public id of the token, or the key of the signature, where there is one of that name.
+    pub token_id: Option<String>,
+}
+
+/// What is wrong with a token or a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It does not look like a token.
+    Malformed,
+    /// There is none of that id.
+    Unknown,
+    /// The id is right and the secret is not, or the signature is not the key's.
+    WrongSecret,
+    /// Its time has passed.
+    Expired,
+    /// It was revoked.
+    Revoked,
+    /// It belongs to another application than the host name or the path says.
+    OtherApplication,
+}
+
+impl Flaw {
+    /// The word for it in the audit.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::WrongSecret => "wrong secret",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::OtherApplication => "other application",
+        }
+    }
+}
+
 /// The authenticated caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -84,6 +145,8 @@ pub struct Caller {
     pub requested_from: RequestedFrom,
     /// Who requests a deletion where its request does not say.
     pub requested_by: Option<Agent>,
+    /// Whether the platform upstream signs the calls. What it says is deleted is deleted there already, and counts against no quota.
+    pub is_upstream: bool,
 }
 
 impl Caller {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::domain::caller::{BadCredential, Flaw};
 use crate::error::Error;
 
 /// The other end of a connection.
@@ -21,7 +22,9 @@ impl Peer {
     /// [`Error::CredentialsInvalid`] when they name different ones.
     pub fn application_id<'a>(&'a self, named: Option<&'a str>) -> Result<Option<&'a str>, Error> {
         match (self.application_id.as_deref(), named) {
-            (Some(certified), Some(named)) if !certified.eq_ignore_ascii_case(named) => Err(Error::CredentialsInvalid),
+            (Some(certified), Some(named)) if !certified.eq_ignore_ascii_case(named) => {
+                Err(Error::CredentialsInvalid(BadCredential { flaw: Flaw::OtherApplication, token_id: None }))
+            }
             (certified, named) => Ok(certified.or(named)),
         }
     }
@@ -49,7 +52,7 @@ mod tests {
         let bound = Peer { address, application_id: Some("acme".into()) };
         assert_eq!(bound.application_id(None).expect("acme"), Some("acme"));
         assert_eq!(bound.application_id(Some("Acme")).expect("the same"), Some("acme"));
-        assert!(matches!(bound.application_id(Some("globex")), Err(Error::CredentialsInvalid)));
+        assert!(matches!(bound.application_id(Some("globex")), Err(Error::CredentialsInvalid(_))));
         let free = Peer { address, application_id: None };
         assert_eq!(free.application_id(None).expect("any"), None);
         assert_eq!(free.application_id(Some("globex")).expect("as named"), Some("globex"));

@@ -9,6 +9,7 @@ use prost::Message;
 use tonic::{Request, Response, Status};
 
 use crate::app::{Deleted, Listed, MAX_RECEIPT_WAIT_SECONDS};
+use crate::audit;
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::{
     ChatMessage, ChatMessageDraft, File, MAX_BATCH_CREATE, MAX_PAGE_SIZE, NewChatMessage, Stored, UserType,
@@ -113,6 +114,7 @@ impl ChatMessageService for Door {
         let wait = violations.check(parse::seconds_up_to("wait_for_receipt", request.wait_for_receipt, MAX_RECEIPT_WAIT_SECONDS));
         let ids = ticket_id.zip(id).zip(wait);
         let ((((ticket_id, id), wait), grounds), request_id) = violations.finish(ids.zip(grounds).zip(request_id))?;
+        audit::deletes(ticket_id, &[id]);
         let deleted = self.app.delete_chat_message(&caller, ticket_id, id, grounds, request_id).await?;
         let receipt = self.app.wait_for_receipt(&caller, ticket_id, deleted.log.id, wait).await;
         Ok(Response::new(proto::DeleteChatMessageResponse { receipt: receipt.unwrap_or_default(), ..render_deleted(deleted) }))
@@ -137,6 +139,7 @@ impl ChatMessageService for Door {
             let verdicts = self.app.preview_deletion(&caller, ticket_id, &ids).await?;
             verdicts.iter().map(render_verdict).collect()
         } else {
+            audit::deletes(ticket_id, &ids);
             let deleted = self.app.delete_chat_messages(&caller, ticket_id, &ids, grounds, request_id).await?;
             deleted.into_iter().map(|deleted| Outcome::Deleted(render_deleted(deleted))).collect()
         };

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::domain::caller::Access;
 use crate::error::{Described, Error, Kind};
 use crate::telemetry;
 
@@ -34,6 +35,7 @@ fn code(kind: Kind) -> Code {
         Kind::NotFound => Code::NotFound,
         Kind::FailedPrecondition => Code::FailedPrecondition,
         Kind::Aborted => Code::Aborted,
+        Kind::ResourceExhausted => Code::ResourceExhausted,
         Kind::Unavailable => Code::Unavailable,
         Kind::DeadlineExceeded => Code::DeadlineExceeded,
         Kind::DataLoss => Code::DataLoss,
@@ -55,6 +57,15 @@ fn details(error: &Error, described: &Described) -> ErrorDetails {
         }
         Error::PageTokenInvalid { field } | Error::BatchTooLarge { field, .. } => {
             details.add_bad_request_violation(*field, &described.message);
+        }
+        Error::RateLimited { access: Access::Read, .. } => {
+            details.add_quota_failure_violation("token: calls that read, per minute", &described.message);
+        }
+        Error::RateLimited { access: Access::Write, .. } => {
+            details.add_quota_failure_violation("token: calls that write, per minute", &described.message);
+        }
+        Error::QuotaExceeded { .. } => {
+            details.add_quota_failure_violation("token: messages deleted, per hour", &described.message);
         }
         _ => {}
     }

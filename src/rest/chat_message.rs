@@ -9,6 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::app::{Encoding, Listed};
+use crate::audit;
 use crate::domain::caller::Scope;
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage, MAX_PAGE_SIZE};
 use crate::domain::deletion::{DeletionReason, Grounds, ReasonRule, RequestedFrom};
@@ -86,6 +87,7 @@ pub(super) async fn delete(State(door): State<Door>, call: Call) -> Result<Respo
     let grounds = grounds(&body, door.app.reason_rule(), &mut violations);
     let request_id = request_id(&body, &mut violations);
     let (((ticket_id, id), grounds), request_id) = violations.finish(ticket_id.zip(id).zip(grounds).zip(request_id))?;
+    audit::deletes(ticket_id, &[id]);
     let deleted = door.app.delete_chat_message(caller, ticket_id, id, grounds, request_id).await?;
     Ok(Json(DeletedBody { id: deleted.message.id.0 }).into_response())
 }

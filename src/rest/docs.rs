@@ -24,6 +24,11 @@ pub(super) fn router() -> Router {
     FILES.into_iter().fold(Router::new(), |router, (path, kind, text)| router.route(path, get(async move || file(kind, text))))
 }
 
+/// The paths, each to get.
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    FILES.into_iter().map(|(path, ..)| path)
+}
+
 fn file(kind: &'static str, text: &'static str) -> impl IntoResponse {
     let headers: [(HeaderName, &str); 5] = [
         (CONTENT_TYPE, kind),

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::domain::violation::FieldViolation;
@@ -13,6 +13,9 @@ use crate::telemetry;
 /// Parameters of path and query whose names have underscores on this wire too; keys of bodies are camelCase.
 const QUERY_NAMES: [&str; 7] =
     ["ticket_id", "chatmessage_id", "start_date", "end_date", "ticket_channel_type", "sendbird_id", "channel_url"];
+
+/// What clients of the published API look at instead of `Retry-After`.
+const RATE_LIMIT_RETRY_AFTER: HeaderName = HeaderName::from_static("x-ratelimit-retryafter");
 
 /// The body of every error. Three kinds of known client read different keys of it.
 #[derive(Serialize)]
@@ -36,14 +39,20 @@ impl IntoResponse for Error {
         if described.kind == Kind::Unauthenticated {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(delay) = self.retry_after() {
-            let seconds = delay.as_secs_f64().ceil().to_string();
-            if let Ok(seconds) = HeaderValue::try_from(seconds) {
-                response.headers_mut().insert(RETRY_AFTER, seconds);
-            }
-        }
-        response
+        with_delay(&self, response)
     }
+}
+
+/// Says when to repeat, where that helps.
+pub(super) fn with_delay(error: &Error, mut response: Response) -> Response {
+    let seconds = error.retry_after().map(|delay| delay.as_secs_f64().ceil().to_string());
+    if let Some(seconds) = seconds.and_then(|seconds| HeaderValue::try_from(seconds).ok()) {
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RATE_LIMIT_RETRY_AFTER, seconds.clone());
+        }
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// An error as a whole response, for those who answer before a handler does.
@@ -68,6 +77,7 @@ pub(super) fn status(kind: Kind) -> StatusCode {
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::PermissionDenied => StatusCode::FORBIDDEN,
         Kind::Aborted => StatusCode::CONFLICT,
+        Kind::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Kind::DataLoss | Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,

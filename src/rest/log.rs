@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router};
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use crate::app::App;
 use crate::auth;
-use crate::domain::caller::Scope;
+use crate::domain::caller::{Access, Scope};
 use crate::domain::ids::ApplicationKey;
 use crate::domain::peer::Peer;
 use crate::domain::proof::tile::TilePath;
@@ -27,11 +27,17 @@ struct Door {
 }
 
 pub(super) fn router(app: Arc<App>, public: bool) -> Router {
-    Router::new()
-        .route("/log/{application}/checkpoint", get(checkpoint))
-        .route("/log/{application}/tile/{*path}", get(tile))
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(Door { app, public })
+    let router = table().into_iter().fold(Router::new(), |router, (path, route)| router.route(path, route));
+    router.method_not_allowed_fallback(error::method_not_allowed).with_state(Door { app, public })
+}
+
+/// The paths, each to get.
+pub(super) fn paths() -> impl Iterator<Item = &'static str> {
+    table().into_iter().map(|(path, _)| path)
+}
+
+fn table() -> [(&'static str, MethodRouter<Door>); 2] {
+    [("/log/{application}/checkpoint", get(checkpoint)), ("/log/{application}/tile/{*path}", get(tile))]
 }
 
 async fn checkpoint(
@@ -69,6 +75,7 @@ impl Door {
             return Ok(self.app.find_application(id).await?.map(|application| application.key));
         }
         let caller = auth::caller_of(&self.app, peer, headers, Some(id)).await?;
+        auth::admit(&self.app, &caller, Access::Read)?;
         caller.require(Scope::LogsRead)?;
         Ok(Some(caller.application))
     }

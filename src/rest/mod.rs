@@ -88,6 +88,13 @@ pub fn operations() -> Vec<(&'static str, String)> {
     below_base.chain([("POST", webhook::PATH.to_owned())]).collect()
 }
 
+/// The method and the whole path of everything that this door answers: the operations, the tree of the log, and what describes the door.
+#[must_use]
+pub fn routes() -> Vec<(&'static str, String)> {
+    let others = log::paths().chain(docs::paths()).map(|path| ("GET", path.to_owned()));
+    operations().into_iter().chain(others).collect()
+}
+
 /// Every operation; the router is built from this table and from nothing else.
 fn table() -> Vec<Operation> {
     vec![

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::{Event, Outcome};
 use crate::auth;
-use crate::domain::caller::{Caller, Scope};
+use crate::domain::caller::{Access, Caller, Scope};
 use crate::domain::chat_message::{ChatMessage, UserType};
 use crate::domain::conversation_message::ConversationMessage;
 use crate::domain::peer::Peer;
@@ -57,6 +57,7 @@ pub(super) async fn receive(
     let (caller, events) = match (header("x-pusher-key"), header("x-pusher-signature")) {
         (None, None) => {
             let caller = auth::caller(&door.app, peer, &headers, &uri).await?;
+            auth::admit(&door.app, &caller, Access::Write)?;
             caller.require(Scope::MessagesWrite)?;
             (caller, bare(&body)?)
         }
@@ -64,6 +65,7 @@ pub(super) async fn receive(
             let (key, signature) = (key.unwrap_or_default(), signature.unwrap_or_default());
             let application_id = auth::of_peer(peer)?.application_id(auth::application_of_host(&headers, &uri))?;
             let caller = door.app.authenticate_webhook(key, signature, &body, application_id).await?;
+            auth::admit(&door.app, &caller, Access::Write)?;
             (caller, signed(&body, key, door.app.milliseconds(), door.webhook_window)?)
         }
     };
@@ -233,7 +235,8 @@ impl IntoResponse for Refusal {
 fn response(error: &Error) -> Response {
     telemetry::log(error);
     let described = error.describe();
-    (error::status(described.kind), Json(json!({"errors": [{"detail": described.message}]}))).into_response()
+    let body = Json(json!({"errors": [{"detail": described.message}]}));
+    error::with_delay(error, (error::status(described.kind), body).into_response())
 }
 
 /// Answers a method that the path does not have.

@@ -1,6 +1,7 @@
-//! What guards every call: its time limit, and that a panic takes nothing along.
+//! What guards every call: admission, its time limit, the audit, and that a panic takes nothing along.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -9,23 +10,52 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use http::HeaderMap;
 
+use crate::app::Admission;
+use crate::audit::Audit;
+use crate::auth::access_of;
 use crate::error::Error;
+use crate::server::admission;
 
-/// What every call is guarded by: a time limit, and a door that can tell errors.
+/// What every call is guarded by, and a door that can tell errors.
 #[derive(Clone)]
 pub(super) struct Guard {
     pub(super) limit: Duration,
+    pub(super) admission: Arc<Admission>,
+    pub(super) audit: Arc<Audit>,
     pub(super) refuse: fn(Error) -> Response,
 }
 
-/// Ends a call at the earlier of its caller's deadline and the service's limit, and keeps a panic from taking the connection along.
+/// Refuses a call that the service is too busy for, before anything of it is looked at. Ends another at the earlier of its caller's
+/// deadline and the service's limit, and keeps a panic from taking the connection along.
 pub(super) async fn guarded(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let limit = grpc_timeout(request.headers()).map_or(guard.limit, |timeout| timeout.min(guard.limit));
-    let call = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(limit, call).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => (guard.refuse)(Error::internal("a handler panicked")),
-        Err(_) => (guard.refuse)(Error::DeadlineExceeded),
+    if !admission::may_refuse(request.uri().path()) {
+        return guard.serve(limit, request, next).await;
+    }
+    let slot = match guard.admission.enter(access_of(request.method(), request.uri().path()), limit) {
+        Ok(slot) => slot,
+        Err(error) => return (guard.refuse)(error),
+    };
+    let request = admission::resting(request, &slot);
+    // Should the caller go, the slot is left with it.
+    let response = slot.clone().scope(guard.serve(limit, request, next)).await;
+    let response = admission::refusal(&slot).map_or(response, guard.refuse);
+    slot.leave(admission::end(&response));
+    response
+}
+
+impl Guard {
+    async fn serve(&self, limit: Duration, request: Request, next: Next) -> Response {
+        let watched = self.audit.call(&request);
+        let call = AssertUnwindSafe(next.run(request)).catch_unwind();
+        let served = async {
+            match tokio::time::timeout(limit, call).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(_)) => (self.refuse)(Error::internal("a handler panicked")),
+                Err(_) => (self.refuse)(Error::DeadlineExceeded),
+            }
+        };
+        watched.scope(served).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The server: the doors on one listener, their limits, and the drain at the end.
 
 mod admin;
+mod admission;
 mod call;
 mod connection;
 mod connections;
@@ -23,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
-use crate::app::{App, LogSigner};
+use crate::app::{Admission, App, LogSigner};
+use crate::audit::Audit;
 use crate::background;
 use crate::config::ServerSettings;
 use crate::measures::Observed;
@@ -63,6 +65,7 @@ pub async fn serve(
     let log_retention = background::log_retention::start(app.clone(), settings.log_retention(), shutdown.clone());
     let log_check = background::log_check::start(app.clone(), settings.log_check_interval(), shutdown.clone());
     let sequencer = background::log_sequencer::start(app.clone(), signer, drained.clone());
+    let uses = background::token_uses::start(app.clone(), drained.clone());
     let backlog = telemetry.admin.is_some().then(|| background::log_backlog::start(app.clone(), shutdown.clone()));
     let methods = Methods::new(grpc::methods());
     let observer = Observer {
@@ -77,7 +80,18 @@ pub async fn serve(
     // The last deletions get their receipts, too.
     drained.cancel();
     let loops = async {
-        tokio::join!(readiness, retention, milestones, replicas, log_retention, log_check, sequencer, maybe(backlog), maybe(admin))
+        tokio::join!(
+            readiness,
+            retention,
+            milestones,
+            replicas,
+            log_retention,
+            log_check,
+            sequencer,
+            uses,
+            maybe(backlog),
+            maybe(admin)
+        )
     };
     if timeout(LAST_WORK, loops).await.is_err() {
         tracing::warn!("the loops beside the calls did not end in time and are dropped");
@@ -127,8 +141,13 @@ async fn maybe(task: Option<JoinHandle<()>>) {
 
 /// Both doors behind their guards, in one router.
 fn doors(app: Arc<App>, health: HealthReporter, observer: &Observer, settings: &ServerSettings) -> std::io::Result<Router> {
+    let limits = &settings.admission;
+    let max_in_flight = usize::try_from(limits.max_calls_in_flight).unwrap_or(usize::MAX);
+    let admission = Arc::new(Admission::new(max_in_flight, limits.latency_target()));
+    let audit = Arc::new(Audit::default());
     let guard = |refuse| {
-        let guard = Guard { limit: settings.request_timeout(), refuse };
+        let (admission, audit) = (admission.clone(), audit.clone());
+        let guard = Guard { limit: settings.request_timeout(), admission, audit, refuse };
         move |services: Router| observer.watch(services.layer(from_fn_with_state(guard, guarded)))
     };
     let mut router = grpc::router(app.clone(), health, guard(grpc::error_response));

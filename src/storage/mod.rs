@@ -7,6 +7,7 @@ pub mod application_message;
 pub mod chat_message;
 pub mod deletion;
 pub mod deletion_log;
+pub mod deletion_quota;
 pub mod hold;
 pub mod ingest;
 pub mod list_milestone;

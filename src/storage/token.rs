@@ -37,6 +37,8 @@ pub struct Token {
     pub expire_time: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoke_time: Option<DateTime<Utc>>,
+    /// When it was used last, to about a minute.
+    pub last_use_time: Option<DateTime<Utc>>,
 }
 
 /// Makes a token.
@@ -78,7 +80,8 @@ pub async fn find(connection: &mut PgConnection, id: &str) -> Result<Option<Toke
         Row,
         r#"
         select t.id, t.application_key, a.id as application_id, t.name, t.secret_digest, t.scopes, t.requested_from,
-            t.requested_by as "requested_by: Json<Agent>", t.create_time, t.expire_time, t.revoke_time
+            t.requested_by as "requested_by: Json<Agent>", t.create_time, t.expire_time, t.revoke_time,
+            t.last_use_time
         from tokens t
         join applications a on a.key = t.application_key
         where t.id = $1
@@ -101,7 +104,8 @@ pub async fn list(connection: &mut PgConnection, application: ApplicationKey) ->
         Row,
         r#"
         select t.id, t.application_key, a.id as application_id, t.name, t.secret_digest, t.scopes, t.requested_from,
-            t.requested_by as "requested_by: Json<Agent>", t.create_time, t.expire_time, t.revoke_time
+            t.requested_by as "requested_by: Json<Agent>", t.create_time, t.expire_time, t.revoke_time,
+            t.last_use_time
         from tokens t
         join applications a on a.key = t.application_key
         where t.application_key = $1
@@ -129,6 +133,29 @@ pub async fn revoke(connection: &mut PgConnection, id: &str, now: DateTime<Utc>)
     Ok(done.rows_affected() == 1)
 }
 
+/// Writes down when tokens were used last, by their ids in ascending order. A later use that another process has written stays.
+///
+/// # Errors
+/// When the database is away.
+pub async fn record_uses(connection: &mut PgConnection, ids: &[String], times: &[DateTime<Utc>]) -> Result<(), Error> {
+    sqlx::query!(
+        r#"
+        update tokens t
+        set last_use_time = u.time
+        from unnest($1::text[], $2::timestamptz[]) as u (id, time)
+        where t.id = u.id
+            and (t.last_use_time is null or t.last_use_time < u.time)
+        "#,
+        ids,
+        times,
+    )
+    .execute(connection)
+    .instrument(named("token.record_uses"))
+    .await
+    .map_err(from_sqlx)?;
+    Ok(())
+}
+
 struct Row {
     id: String,
     application_key: i32,
@@ -141,6 +168,7 @@ struct Row {
     create_time: DateTime<Utc>,
     expire_time: Option<DateTime<Utc>>,
     revoke_time: Option<DateTime<Utc>>,
+    last_use_time: Option<DateTime<Utc>>,
 }
 
 impl Row {
@@ -159,6 +187,7 @@ impl Row {
             create_time: self.create_time,
             expire_time: self.expire_time,
             revoke_time: self.revoke_time,
+            last_use_time: self.last_use_time,
         })
     }
 }

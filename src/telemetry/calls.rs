@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+use crate::audit;
 use crate::domain::random;
 use crate::error::{Error, Kind};
 use crate::telemetry::traces::Tracing;
@@ -89,6 +90,7 @@ pub fn current_request_id() -> Option<String> {
 
 /// Notes an error where it leaves the service, and logs it: what the caller did at debug level, what we did as an error, with its whole cause.
 pub fn log(error: &Error) {
+    audit::refused(error);
     let described = error.describe();
     // The first one is the cause of what may follow.
     let _ = CALL.try_with(|call| call.reason.set(described.reason));

@@ -1,6 +1,8 @@
 //! What operators are promised: the program itself, run as a process. A module for each command; names are sentences.
 
 mod applications;
+mod audit;
+mod canary;
 mod demo;
 mod documents;
 mod fleet;

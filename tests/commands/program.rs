@@ -34,7 +34,8 @@ pub fn deskledger(arguments: &[&str]) -> Command {
     }
     // Many services run at a time, and the default address is one.
     command.env("DESKLEDGER_ADMIN_LISTEN", "off");
-    command.args(arguments);
+    // A slow machine is not to make it think that it is overloaded.
+    command.args(arguments).env("DESKLEDGER_LATENCY_TARGET_MS", "60000");
     command
 }
 

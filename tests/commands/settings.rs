@@ -53,6 +53,11 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
         ("--log-retention-days", 30, 36_500),
         ("--log-check-hours", 0, 8760),
         ("--read-max-lag-ms", 50, 600_000),
+        ("--max-calls-in-flight", 32, 65_536),
+        ("--latency-target-ms", 10, 60_000),
+        ("--reads-per-minute", 0, 100_000_000),
+        ("--writes-per-minute", 0, 100_000_000),
+        ("--deletions-per-hour", 0, 1_000_000_000),
     ];
     let help = |flag: &str| {
         let settings = settings();

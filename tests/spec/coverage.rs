@@ -33,17 +33,6 @@ async fn every_method_is_in_the_table_and_serves_its_scope_alone() {
 }
 
 #[tokio::test]
-async fn every_method_refuses_a_call_without_a_token() {
-    let world = World::signing().await;
-    let rows = Rows::of(&mut world.actor().await).await;
-    let channel = world.channel().await;
-    for method in every_method(&rows) {
-        let refused = refusal(&ask(&channel, &method, None, method.request.clone()).await.expect_err(method.name));
-        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "CREDENTIALS_MISSING"), "{}", method.name);
-    }
-}
-
-#[tokio::test]
 async fn every_method_refuses_every_other_scope_before_it_looks_at_anything() {
     let world = World::signing().await;
     let rows = Rows::of(&mut world.actor().await).await;

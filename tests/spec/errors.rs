@@ -1,9 +1,10 @@
 //! Errors: every reason of the protos is answered by the service and means what its comment says; every refusal carries what programs need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use deskledger::domain::caller::Scope;
+use deskledger::domain::caller::{Access, BadCredential, Flaw, Scope};
 use deskledger::domain::deletion::NotDeletable;
 use deskledger::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, RequestId, TicketId};
 use deskledger::domain::ticket::TicketStatus;
@@ -75,8 +76,9 @@ fn every_error_has_one_error_info_and_says_when_to_retry_where_that_helps() {
         assert_eq!(infos, 1, "{status:?}");
         let retry_info = status.get_details_retry_info();
         assert_eq!(retry_info.map(|info| info.retry_delay), retry_after.map(Some), "{status:?}");
-        let passing = ["WRITE_CONFLICT", "DATABASE_UNAVAILABLE", "RECEIPT_NOT_READY"];
-        assert_eq!(retry_after.is_some(), passing.contains(&refusal(&status).reason.as_str()));
+        let refused = refusal(&status);
+        let passing = ["WRITE_CONFLICT", "DATABASE_UNAVAILABLE", "RECEIPT_NOT_READY"].contains(&refused.reason.as_str());
+        assert_eq!(retry_after.is_some(), passing || refused.code == Code::ResourceExhausted);
     }
 }
 
@@ -89,6 +91,8 @@ fn errors_of_fields_states_and_resources_carry_the_standard_details() {
         assert_eq!(details.bad_request().is_some(), names_fields, "{}", refused.reason);
         assert_eq!(details.precondition_failure().is_some(), refused.code == Code::FailedPrecondition, "{}", refused.reason);
         assert_eq!(details.resource_info().is_some(), refused.code == Code::NotFound, "{}", refused.reason);
+        let names_limit = matches!(refused.reason.as_str(), "RATE_LIMITED" | "QUOTA_EXCEEDED");
+        assert_eq!(details.quota_failure().is_some(), names_limit, "{}", refused.reason);
     }
 }
 
@@ -161,6 +165,8 @@ pub fn errors(seed: i64) -> Vec<Error> {
         if seed == 1 { (TicketStatus::Active, TicketStatus::Proactive) } else { (TicketStatus::Idle, TicketStatus::Pending) };
     let scope = if seed == 1 { Scope::LogsRead } else { Scope::MessagesDelete };
     let cause = if seed == 1 { NotDeletable::EventMessage } else { NotDeletable::SocialChannel };
+    let access = if seed == 1 { Access::Read } else { Access::Write };
+    let small = u32::try_from(seed).expect("small");
     let noon: DateTime<Utc> = "2026-01-01T12:00:00Z".parse().expect("a time");
     let first_use_time = noon + TimeDelta::microseconds(seed);
     let request_id = RequestId(uuid::Uuid::from_u64_pair(1, seed.unsigned_abs()));
@@ -174,7 +180,7 @@ pub fn errors(seed: i64) -> Vec<Error> {
         Error::RequestTooLarge,
         Error::BatchTooLarge { field: other_field, count, max: count - 100 },
         Error::CredentialsMissing,
-        Error::CredentialsInvalid,
+        Error::CredentialsInvalid(BadCredential { flaw: Flaw::Revoked, token_id: Some(format!("secret{seed}")) }),
         Error::ScopeMissing { scope },
         Error::TicketNotFound { ticket_id },
         Error::ChatMessageNotFound { ticket_id, id },
@@ -192,6 +198,9 @@ pub fn errors(seed: i64) -> Vec<Error> {
         Error::TicketNotHeld { ticket_id },
         Error::EtagMismatch { ticket_id, etag: format!("4{seed}") },
         Error::WriteConflict,
+        Error::Overloaded,
+        Error::RateLimited { access, per_minute: 60 + small, retry_after: Duration::from_secs(seed.unsigned_abs()) },
+        Error::QuotaExceeded { per_hour: 1000 + small, retry_after: Duration::from_secs(seed.unsigned_abs()) },
         Error::DatabaseUnavailable(format!("secret{seed}").into()),
         Error::DeadlineExceeded,
         Error::ReceiptNotReady { ticket_id, id: 300 + seed },
@@ -211,7 +220,7 @@ fn reason_of(error: &Error) -> &'static str {
         Error::RequestTooLarge => "REQUEST_TOO_LARGE",
         Error::BatchTooLarge { .. } => "BATCH_TOO_LARGE",
         Error::CredentialsMissing => "CREDENTIALS_MISSING",
-        Error::CredentialsInvalid => "CREDENTIALS_INVALID",
+        Error::CredentialsInvalid(_) => "CREDENTIALS_INVALID",
         Error::ScopeMissing { .. } => "SCOPE_MISSING",
         Error::TicketNotFound { .. } => "TICKET_NOT_FOUND",
         Error::ChatMessageNotFound { .. } => "CHAT_MESSAGE_NOT_FOUND",
@@ -229,6 +238,9 @@ fn reason_of(error: &Error) -> &'static str {
         Error::TicketNotHeld { .. } => "TICKET_NOT_HELD",
         Error::EtagMismatch { .. } => "ETAG_MISMATCH",
         Error::WriteConflict => "WRITE_CONFLICT",
+        Error::Overloaded => "OVERLOADED",
+        Error::RateLimited { .. } => "RATE_LIMITED",
+        Error::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
         Error::DatabaseUnavailable(_) => "DATABASE_UNAVAILABLE",
         Error::DeadlineExceeded => "DEADLINE_EXCEEDED",
         Error::ReceiptNotReady { .. } => "RECEIPT_NOT_READY",

@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Which rooms a room may use besides itself. `server` and `cli` put the house together and see all of it.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("domain", &["error"]),
     ("error", &["domain"]),
     ("measures", &[]),
     ("storage", &["domain", "error", "measures"]),
     ("app", &["domain", "storage", "error", "measures"]),
-    ("auth", &["app", "domain", "error"]),
-    ("grpc", &["app", "domain", "auth", "error", "telemetry", "proto"]),
-    ("rest", &["app", "domain", "auth", "error", "telemetry"]),
-    ("telemetry", &["config", "domain", "error", "measures"]),
+    ("audit", &["domain", "error"]),
+    ("auth", &["app", "audit", "domain", "error"]),
+    ("grpc", &["app", "audit", "domain", "auth", "error", "telemetry", "proto"]),
+    ("rest", &["app", "audit", "domain", "auth", "error", "telemetry"]),
+    ("telemetry", &["audit", "config", "domain", "error", "measures"]),
     ("background", &["app", "domain", "grpc", "embedded_postgres"]),
     ("embedded_postgres", &[]),
     ("config", &["embedded_postgres"]),
@@ -135,7 +136,7 @@ fn every_statement_on_a_tenants_table_is_bound_to_the_application() {
     }
 }
 
-const TENANTS: [&str; 9] = [
+const TENANTS: [&str; 10] = [
     "tickets",
     "chat_messages",
     "deletion_logs",
@@ -145,6 +146,7 @@ const TENANTS: [&str; 9] = [
     "log_leaves",
     "log_tiles",
     "deletion_log_counts",
+    "deletion_quotas",
 ];
 /// The one statement for all tenants: request ids go by age.
 const FORGETTING: &str =

@@ -1,6 +1,8 @@
 //! What callers are promised, through the public doors. A module for each promise; names are sentences.
 
+mod admission;
 mod authentication;
+mod authorisation;
 mod batch_deletion;
 mod chat_message_batches;
 mod chat_messages;
@@ -9,6 +11,7 @@ mod connections;
 mod coverage;
 mod deletion;
 mod deletion_log;
+mod deletion_quota;
 mod deletion_reasons;
 mod erasure;
 pub mod errors;
@@ -36,6 +39,7 @@ mod wire;
 mod receipts;
 mod reflection;
 mod rejected_events;
+mod rate_limits;
 mod tenancy;
 mod rest;
 mod tls;

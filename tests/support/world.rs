@@ -81,9 +81,9 @@ struct Defaults {
     server: ServerSettings,
 }
 
-/// The settings of a service that nobody configured.
+/// The settings of a service that nobody configured, which on a slow machine is not to think that it is overloaded.
 pub fn default_settings() -> ServerSettings {
-    Defaults::parse_from(["deskledger"]).server
+    Defaults::parse_from(["deskledger", "--latency-target-ms=60000"]).server
 }
 
 /// How the use cases are set up with these settings.
@@ -93,6 +93,9 @@ pub fn app_settings(settings: &ServerSettings) -> AppSettings {
         page_cache_bytes: settings.page_cache_bytes(),
         lane_connections: LANE_CONNECTIONS,
         reason_rule: if settings.require_deletion_reason { ReasonRule::Required } else { ReasonRule::Optional },
+        reads_per_minute: settings.admission.reads_per_minute,
+        writes_per_minute: settings.admission.writes_per_minute,
+        deletions_per_hour: settings.admission.deletions_per_hour,
     }
 }
 
