@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::app::append::Batch;
 use crate::app::page_cache::{CachedPage, PageKey};
-use crate::app::request::Begun;
+use crate::app::request::{Begun, Repeat};
 use crate::app::retry::Retry;
 use crate::app::work::{Append, MessageAsked};
 use crate::domain::caller::Caller;
@@ -80,7 +80,7 @@ impl App {
         message: NewChatMessage,
         request_id: Option<RequestId>,
     ) -> Result<Stored, Error> {
-        let key = request_id.map(|id| RequestKey::new(id, "CreateChatMessage", &(ticket_id, &message)));
+        let key = request_id.map(|id| RequestKey::new(id, "CreateChatMessage", &(ticket_id, message.envelope())));
         let mut stored = self.store(caller, ticket_id, vec![message], key.as_ref()).await?;
         stored.pop().ok_or_else(|| Error::internal("no answer for the one message"))
     }
@@ -97,7 +97,8 @@ impl App {
         messages: Vec<NewChatMessage>,
         request_id: Option<RequestId>,
     ) -> Result<Vec<Stored>, Error> {
-        let key = request_id.map(|id| RequestKey::new(id, "BatchCreateChatMessages", &(ticket_id, &messages)));
+        let envelopes = || messages.iter().map(NewChatMessage::envelope).collect::<Vec<_>>();
+        let key = request_id.map(|id| RequestKey::new(id, "BatchCreateChatMessages", &(ticket_id, envelopes())));
         self.store(caller, ticket_id, messages, key.as_ref()).await
     }
 
@@ -124,7 +125,7 @@ impl App {
             let outcome = match key {
                 // The one statement is its own transaction.
                 None => batch.store(&mut *self.connection().await?, caller.application, self.now()).await,
-                Some(_) => self.store_once_for(caller, ticket_id, &batch, key).await,
+                Some(_) => self.store_once_for(caller, ticket_id, &messages, &batch, key).await,
             };
             if !retry.again(&outcome).await {
                 return outcome;
@@ -136,11 +137,12 @@ impl App {
         &self,
         caller: &Caller,
         ticket_id: TicketId,
+        messages: &[NewChatMessage],
         batch: &Batch<'_>,
         key: Option<&RequestKey>,
     ) -> Result<Vec<Stored>, Error> {
         match self.begin_write(caller, key).await? {
-            Begun::Repeat(mut transaction, effect) => stored_before(&mut transaction, caller, &effect).await,
+            Begun::Repeat(repeat) => stored_before(caller, repeat, messages).await,
             Begun::New(mut write) => {
                 let answers = batch.store(&mut write.transaction, caller.application, self.now()).await?;
                 let effect = Effect {
@@ -286,10 +288,12 @@ fn write_page(found: &PageFound, after: i64, encoding: &Encoding) -> Result<Cach
     Ok(CachedPage { version: found.version, message_count: found.message_count, last, bytes: bytes.into() })
 }
 
-async fn stored_before(connection: &mut PgConnection, caller: &Caller, effect: &Effect) -> Result<Vec<Stored>, Error> {
-    let messages = find(connection, caller, effect.ticket_id, &effect.chat_message_ids).await?;
+async fn stored_before(caller: &Caller, mut repeat: Repeat, asked: &[NewChatMessage]) -> Result<Vec<Stored>, Error> {
+    let effect = &repeat.effect;
+    let messages = find(&mut repeat.transaction, caller, effect.ticket_id, &effect.chat_message_ids).await?;
+    repeat.compare(&messages, asked.iter())?;
     let answer = |(message, duplicate): (ChatMessage, &bool)| Stored { message, duplicate: *duplicate };
-    Ok(messages.into_iter().zip(&effect.duplicates).map(answer).collect())
+    Ok(messages.into_iter().zip(&repeat.effect.duplicates).map(answer).collect())
 }
 
 /// Reads messages of a ticket that are known to be there, in the order of `ids`.

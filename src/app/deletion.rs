@@ -189,8 +189,8 @@ impl App {
         key: Option<&RequestKey>,
     ) -> Result<(Vec<Deleted>, Carried), Error> {
         match self.begin_write(caller, key).await? {
-            Begun::Repeat(mut transaction, effect) => {
-                Ok((deleted_before(&mut transaction, caller, &effect).await?, Carried::Before))
+            Begun::Repeat(mut repeat) => {
+                Ok((deleted_before(&mut repeat.transaction, caller, &repeat.effect).await?, Carried::Before))
             }
             Begun::New(mut write) => {
                 let attempts = storage::deletion::delete(&mut write.transaction, caller.application, &asked(order, ids)).await?;
@@ -209,7 +209,7 @@ impl App {
             return Ok(None);
         }
         match self.begin_write(caller, key).await? {
-            Begun::Repeat(mut transaction, effect) => deleted_before(&mut transaction, caller, &effect).await.map(Some),
+            Begun::Repeat(mut repeat) => deleted_before(&mut repeat.transaction, caller, &repeat.effect).await.map(Some),
             // The claim goes with the transaction.
             Begun::New(_) => Ok(None),
         }

@@ -1,9 +1,12 @@
 //! Calls with a request id: the id and what it led to are kept in the transaction of the effect, so that a repeat gets the first answer.
 
+use chrono::{DateTime, Utc};
 use sqlx::{Postgres, Transaction};
 
 use crate::app::App;
 use crate::domain::caller::Caller;
+use crate::domain::chat_message::{ChatMessage, NewChatMessage};
+use crate::domain::ids::RequestId;
 use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::storage::request::{Claim, Effect};
@@ -20,8 +23,29 @@ pub(super) struct Write<'a> {
 pub(super) enum Begun<'a> {
     /// To be carried out.
     New(Write<'a>),
-    /// It was carried out before; this is what it led to, to be read on that transaction.
-    Repeat(Transaction<'static, Postgres>, Effect),
+    /// It was carried out before.
+    Repeat(Repeat),
+}
+
+/// A call that was carried out before.
+pub(super) struct Repeat {
+    /// What it led to is to be read on this.
+    pub(super) transaction: Transaction<'static, Postgres>,
+    pub(super) effect: Effect,
+    request_id: RequestId,
+    first_use_time: DateTime<Utc>,
+}
+
+impl Repeat {
+    /// Refuses the call when the messages that it asks to store are not those that were stored. Of one that was not stored because it was there
+    /// already, nobody knows what the first call had in it.
+    pub(super) fn compare<'a>(&self, stored: &[ChatMessage], asked: impl Iterator<Item = &'a NewChatMessage>) -> Result<(), Error> {
+        let mut pairs = stored.iter().zip(&self.effect.duplicates).zip(asked);
+        match pairs.all(|((stored, duplicate), asked)| *duplicate || asked.has_content_of(stored)) {
+            true => Ok(()),
+            false => Err(Error::RequestIdReused { request_id: self.request_id, first_use_time: self.first_use_time }),
+        }
+    }
 }
 
 impl App {
@@ -31,7 +55,9 @@ impl App {
         let Some(claimed) = key else { return Ok(Begun::New(Write { transaction, caller, key })) };
         match storage::request::claim(&mut transaction, caller.application, claimed, self.now()).await? {
             Claim::New => Ok(Begun::New(Write { transaction, caller, key })),
-            Claim::Repeat(effect) => Ok(Begun::Repeat(transaction, effect)),
+            Claim::Repeat { effect, first_use_time } => {
+                Ok(Begun::Repeat(Repeat { transaction, effect, request_id: claimed.id, first_use_time }))
+            }
             Claim::Reused { first_use_time } => Err(Error::RequestIdReused { request_id: claimed.id, first_use_time }),
         }
     }

@@ -1,13 +1,16 @@
 //! Tickets.
 
+use std::iter;
+
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::app::App;
+use crate::app::chat_message;
 use crate::app::request::Begun;
 use crate::app::retry::Retry;
 use crate::domain::caller::Caller;
-use crate::domain::chat_message::NewChatMessage;
+use crate::domain::chat_message::{Envelope, NewChatMessage, Stored};
 use crate::domain::hold::{HoldGrounds, HoldOrder};
 use crate::domain::ids::{RequestId, TicketId};
 use crate::domain::list_milestone::Place;
@@ -22,11 +25,24 @@ use crate::storage::request::Effect;
 /// A change of one ticket, decided under the lock on its row.
 #[derive(Serialize)]
 enum Change<'a> {
-    Update { change: &'a TicketChange, etag: Option<&'a str> },
-    Close { comment: &'a str, message: Option<&'a NewChatMessage> },
+    Update {
+        change: &'a TicketChange,
+        etag: Option<&'a str>,
+    },
+    Close {
+        comment: &'a str,
+        /// What a repeat is known by; the content is compared with the stored message.
+        envelope: Option<Envelope<'a>>,
+        #[serde(skip)]
+        message: Option<&'a NewChatMessage>,
+    },
     Reopen,
-    PlaceHold { grounds: &'a HoldGrounds },
-    ReleaseHold { grounds: &'a HoldGrounds },
+    PlaceHold {
+        grounds: &'a HoldGrounds,
+    },
+    ReleaseHold {
+        grounds: &'a HoldGrounds,
+    },
 }
 
 impl App {
@@ -48,7 +64,7 @@ impl App {
 
     async fn create_ticket_once(&self, caller: &Caller, ticket: &NewTicket, key: Option<&RequestKey>) -> Result<Ticket, Error> {
         match self.begin_write(caller, key).await? {
-            Begun::Repeat(mut transaction, effect) => find(&mut transaction, caller, effect.ticket_id).await,
+            Begun::Repeat(mut repeat) => find(&mut repeat.transaction, caller, repeat.effect.ticket_id).await,
             Begun::New(mut write) => {
                 let id = storage::ticket::insert(&mut write.transaction, caller.application, ticket, self.now()).await?;
                 let made = find(&mut write.transaction, caller, id).await?;
@@ -141,7 +157,13 @@ impl App {
         message: Option<&NewChatMessage>,
         request_id: Option<RequestId>,
     ) -> Result<Ticket, Error> {
-        self.change_ticket(caller, id, Change::Close { comment, message }, request_id).await
+        self.change_ticket(
+            caller,
+            id,
+            Change::Close { comment, envelope: message.map(NewChatMessage::envelope), message },
+            request_id,
+        )
+        .await
     }
 
     /// Reopens a ticket to PENDING.
@@ -210,22 +232,36 @@ impl App {
         key: Option<&RequestKey>,
     ) -> Result<Ticket, Error> {
         let mut write = match self.begin_write(caller, key).await? {
-            Begun::Repeat(mut transaction, effect) => return find(&mut transaction, caller, effect.ticket_id).await,
+            Begun::Repeat(mut repeat) => {
+                if let Change::Close { message: Some(message), .. } = change {
+                    let ids = &repeat.effect.chat_message_ids;
+                    let stored = chat_message::find(&mut repeat.transaction, caller, id, ids).await?;
+                    repeat.compare(&stored, iter::once(*message))?;
+                }
+                return find(&mut repeat.transaction, caller, repeat.effect.ticket_id).await;
+            }
             Begun::New(write) => write,
         };
-        self.carry_out(&mut write.transaction, caller, id, change).await?;
+        let stored = self.carry_out(&mut write.transaction, caller, id, change).await?;
         let changed = find(&mut write.transaction, caller, id).await?;
-        write.commit(&effect_on(id)).await?;
+        let effect = Effect {
+            ticket_id: id,
+            chat_message_ids: stored.iter().map(|stored| stored.message.id).collect(),
+            duplicates: stored.iter().map(|stored| stored.duplicate).collect(),
+        };
+        write.commit(&effect).await?;
         Ok(changed)
     }
 
+    /// Answers the message that was stored with the change, if there is one.
     async fn carry_out(
         &self,
         connection: &mut PgConnection,
         caller: &Caller,
         id: TicketId,
         change: &Change<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Stored>, Error> {
+        let mut stored = None;
         let application = caller.application;
         let locked = storage::ticket::lock(connection, application, id).await?.ok_or(Error::TicketNotFound { ticket_id: id })?;
         match change {
@@ -237,13 +273,13 @@ impl App {
                 change.next_status(id, locked.status)?;
                 storage::ticket::update(connection, application, id, change).await?;
             }
-            Change::Close { comment, message } => {
+            Change::Close { comment, message, .. } => {
                 if locked.status == TicketStatus::Closed {
                     return Err(Error::TicketAlreadyClosed { ticket_id: id });
                 }
                 let now = self.now();
                 if let Some(message) = message {
-                    storage::append::append(connection, application, &[(id, *message)], now).await?;
+                    stored = storage::append::append(connection, application, &[(id, *message)], now).await?.pop().flatten();
                 }
                 let closing = Closing { time: now, status: DEFAULT_CLOSE_STATUS.to_owned(), comment: (*comment).to_owned() };
                 storage::ticket::close(connection, application, id, &closing).await?;
@@ -263,7 +299,7 @@ impl App {
                 storage::hold::release(connection, application, id, &self.hold_order(caller, grounds)).await?;
             }
         }
-        Ok(())
+        Ok(stored)
     }
 
     fn hold_order(&self, caller: &Caller, grounds: &HoldGrounds) -> HoldOrder {

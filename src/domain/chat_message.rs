@@ -162,7 +162,22 @@ pub struct NewChatMessage {
     pub external_id: Option<String>,
 }
 
+/// A message without its content: sender, kind of sender, time, external id.
+pub type Envelope<'a> = (&'a str, &'static str, Option<DateTime<Utc>>, Option<&'a str>);
+
 impl NewChatMessage {
+    /// All of it but its content.
+    #[must_use]
+    pub fn envelope(&self) -> Envelope<'_> {
+        (&self.user_sendbird_id, self.user_type.as_str(), self.create_time, self.external_id.as_deref())
+    }
+
+    /// Whether its content is that of a stored message. That of a deleted one is not known any more, and taken for the same.
+    #[must_use]
+    pub fn has_content_of(&self, stored: &ChatMessage) -> bool {
+        stored.deletion.is_some() || (&self.message, &self.data, &self.files) == (&stored.message, &stored.data, &stored.files)
+    }
+
     /// Takes a message as a caller gives it, `path` being the field that holds it.
     pub fn parse(path: &str, draft: ChatMessageDraft, violations: &mut Violations) -> Option<Self> {
         let user_type = format!("{path}.user_type");

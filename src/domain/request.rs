@@ -10,12 +10,13 @@ use crate::domain::ids::RequestId;
 pub struct RequestKey {
     /// The caller's id.
     pub id: RequestId,
-    /// SHA-256 of the method's name and the parsed request, the same from every door.
+    /// SHA-256 of the method's name and the parsed request, the same from every door. What messages hold is left out: a digest outlives
+    /// them, and could be tried against guesses. It is compared with the messages themselves, while they are there.
     pub digest: [u8; 32],
 }
 
 impl RequestKey {
-    /// Binds `id` to a method and its request.
+    /// Binds `id` to a method and its request, in which no message has its content.
     ///
     /// # Panics
     /// Never: the requests are plain structs, which always serialize.

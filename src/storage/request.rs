@@ -25,8 +25,13 @@ pub struct Effect {
 pub enum Claim {
     /// It is new: carry the call out, then [`record`] its effect.
     New,
-    /// It came before with the same request, which led to this.
-    Repeat(Effect),
+    /// It came before with the same request, but for the content of messages, and led to this.
+    Repeat {
+        /// What it led to.
+        effect: Effect,
+        /// When.
+        first_use_time: DateTime<Utc>,
+    },
     /// It came before with another request.
     Reused {
         /// When.
@@ -80,11 +85,12 @@ pub async fn claim(
     if row.digest != key.digest {
         return Ok(Claim::Reused { first_use_time: row.create_time });
     }
-    Ok(Claim::Repeat(Effect {
+    let effect = Effect {
         ticket_id: TicketId(required("ticket_id", row.ticket_id)?),
         chat_message_ids: row.chat_message_ids.into_iter().map(ChatMessageId).collect(),
         duplicates: row.duplicates,
-    }))
+    };
+    Ok(Claim::Repeat { effect, first_use_time: row.create_time })
 }
 
 /// Keeps what a claimed call led to.

@@ -82,10 +82,10 @@ async fn many_calls_at_once_with_one_request_id_have_one_effect_and_equal_answer
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{}", write.method);
     }
     let rows = stage.world.database.rows_of_calls().await;
-    // Of the stage three, six and one; then one ticket and two messages made, three messages deleted, a hold placed and released.
+    // Of the stage three, six and one, and a hold; then one ticket and two messages made, three messages deleted, a hold placed and released.
     let count = |table: &str| rows_of(&rows, table);
     assert_eq!((count("tickets"), count("chat_messages"), count("deletion_logs"), count("requests")), (4, 8, 4, 10));
-    assert_eq!(count("holds"), 2);
+    assert_eq!(count("holds"), 3);
 }
 
 #[tokio::test]
