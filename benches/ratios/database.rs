@@ -169,8 +169,13 @@ impl Database {
         PgConnection::connect_with(&options).await.context("cannot connect to the private server")
     }
 
-    /// The URL for the service.
+    /// The URL for the service, as the role that `migrate` has made for it.
     pub fn service_url(&self) -> String {
+        format!("postgres:///{DATABASE}?host={}&user=deskledger_service", self.socket_dir().display())
+    }
+
+    /// The URL for commands of the database's owner.
+    pub fn owner_url(&self) -> String {
         self.url(DATABASE)
     }
 

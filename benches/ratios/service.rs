@@ -73,6 +73,6 @@ pub fn command(url: &str, arguments: &[&str]) -> anyhow::Result<String> {
 
 /// Makes a token for all calls.
 pub fn token(database: &Database) -> anyhow::Result<String> {
-    let printed = command(&database.service_url(), &["token", "create", APPLICATION, "--name", "benchmark", "--scopes", SCOPES])?;
+    let printed = command(&database.owner_url(), &["token", "create", APPLICATION, "--name", "benchmark", "--scopes", SCOPES])?;
     Ok(printed.trim().to_owned())
 }

@@ -142,6 +142,14 @@ impl App {
         storage::migration::is_current(&mut *self.probe.acquire().await.map_err(from_sqlx)?).await
     }
 
+    /// Whether the service works as a role that may change what was logged, which it never needs.
+    ///
+    /// # Errors
+    /// When the database is away, or lacks migrations.
+    pub async fn may_change_log(&self) -> Result<bool, Error> {
+        storage::privilege::may_change_log(&mut *self.probe.acquire().await.map_err(from_sqlx)?).await
+    }
+
     /// Forgets request ids that were first used longer than `retention` ago, and says how many.
     ///
     /// # Errors

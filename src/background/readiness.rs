@@ -41,6 +41,11 @@ pub async fn start(app: Arc<App>, mut health: HealthReporter, shutdown: Cancella
                     Err(cause) => tracing::warn!(cause, "not ready"),
                 }
                 app.measures().ready.set(i64::from(ready.is_ok()));
+                if ready.is_ok() && matches!(app.may_change_log().await, Ok(true)) {
+                    tracing::warn!(
+                        "the database lets this service change its log: serve as the role that `deskledger migrate` makes"
+                    );
+                }
                 set(&health, if ready.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing }).await;
                 last = Some(ready);
             }

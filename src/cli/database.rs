@@ -16,6 +16,7 @@ use crate::domain::clock::SystemClock;
 use crate::domain::deletion::ReasonRule;
 use crate::embedded_postgres::{Durability, EmbeddedPostgres, Error, Settings};
 use crate::storage::migration;
+use crate::storage::privilege::{self, Role};
 
 /// The database in the private server.
 const DATABASE_NAME: &str = "deskledger";
@@ -29,7 +30,10 @@ pub(super) type Owned = Arc<Mutex<EmbeddedPostgres>>;
 
 /// The database of a command.
 pub(super) struct Database {
-    pub(super) options: PgConnectOptions,
+    /// As who serves: the role of the configured URL, in a private server the one that owns nothing.
+    options: PgConnectOptions,
+    /// As who migrates, and makes applications and credentials: the role of the configured URL, in a private server its superuser.
+    owner: PgConnectOptions,
     /// The private server, where this process started it.
     pub(super) owned: Option<Owned>,
     settings: DatabaseSettings,
@@ -48,7 +52,8 @@ impl Database {
     /// Opens the database; a private one is made and migrated where needed.
     pub(super) async fn open(settings: DatabaseSettings, running: Running) -> anyhow::Result<Self> {
         if let Some(url) = settings.url() {
-            return Ok(Self { options: tuned(parse_url("DATABASE_URL", url)?, &settings), owned: None, settings });
+            let options = tuned(parse_url("DATABASE_URL", url)?, &settings);
+            return Ok(Self { owner: options.clone(), options, owned: None, settings });
         }
         let server = Settings {
             data_dir: data_dir(&settings)
@@ -63,8 +68,10 @@ impl Database {
             Err(Error::InUse { .. }) if running == Running::Join => (EmbeddedPostgres::socket_dir_of(&server)?, None),
             Err(error) => return Err(error.into()),
         };
-        let options = PgConnectOptions::new_without_pgpass().socket(socket).port(5432).username("postgres").database(DATABASE_NAME);
-        let database = Self { options: tuned(options, &settings), owned, settings };
+        let owner = PgConnectOptions::new_without_pgpass().socket(socket).port(5432).username("postgres").database(DATABASE_NAME);
+        let owner = tuned(owner, &settings);
+        let options = settings.service_role().map_or_else(|| owner.clone(), |role| owner.clone().username(role));
+        let database = Self { options, owner, owned, settings };
         database.prepare().await?;
         Ok(database)
     }
@@ -76,7 +83,7 @@ impl Database {
 
     /// Makes the use cases of a service over this database.
     pub(super) fn app(&self, server: &ServerSettings) -> anyhow::Result<Arc<App>> {
-        let app = self.app_with(AppSettings {
+        let settings = AppSettings {
             token_cache_ttl: server.token_cache_ttl(),
             page_cache_bytes: server.page_cache_bytes(),
             lane_connections: self.settings.connections().1,
@@ -84,13 +91,13 @@ impl Database {
             reads_per_minute: server.admission.reads_per_minute,
             writes_per_minute: server.admission.writes_per_minute,
             deletions_per_hour: server.admission.deletions_per_hour,
-        });
-        Ok(Arc::new(app.with_replicas(self.replicas(&server.replicas)?)))
+        };
+        Ok(Arc::new(self.app_with(&self.options, settings).with_replicas(self.replicas(&server.replicas)?)))
     }
 
-    /// Makes the use cases for a command that ends: it remembers no tokens and no pages.
+    /// Makes the use cases for a command that ends: it works as the owner, and remembers no tokens and no pages.
     pub(super) fn app_of_command(&self) -> Arc<App> {
-        Arc::new(self.app_with(AppSettings {
+        let settings = AppSettings {
             token_cache_ttl: Duration::ZERO,
             page_cache_bytes: 0,
             lane_connections: self.settings.connections().1,
@@ -98,15 +105,16 @@ impl Database {
             reads_per_minute: 0,
             writes_per_minute: 0,
             deletions_per_hour: 0,
-        }))
+        };
+        Arc::new(self.app_with(&self.owner, settings))
     }
 
-    fn app_with(&self, settings: AppSettings) -> App {
+    fn app_with(&self, options: &PgConnectOptions, settings: AppSettings) -> App {
         let (pooled, _) = self.settings.connections();
         let pool = PgPoolOptions::new()
             .max_connections(pooled.into())
             .acquire_timeout(self.settings.wait())
-            .connect_lazy_with(self.options.clone());
+            .connect_lazy_with(options.clone());
         App::new(pool, Arc::new(SystemClock), settings)
     }
 
@@ -135,10 +143,39 @@ impl Database {
     /// Brings the schema up to this build.
     pub(super) async fn migrate(&self) -> anyhow::Result<()> {
         // A migration may take longer than a call. Its notices, of what is there already, are nothing to an operator.
-        let options = self.options.clone().options([("statement_timeout", "0"), ("client_min_messages", "warning")]);
+        let options = self.owner.clone().options([("statement_timeout", "0"), ("client_min_messages", "warning")]);
         let mut connection = sqlx::PgConnection::connect_with(&options).await.context("cannot connect to the database")?;
         migration::run(&mut connection).await.context("cannot migrate the database")?;
         connection.close().await?;
+        Ok(())
+    }
+
+    /// Makes the role that serves, where there is none, and grants it what it needs. Answers its name, unless none is wanted.
+    pub(super) async fn set_up_role(&self) -> anyhow::Result<Option<&str>> {
+        let Some(role) = self.settings.service_role() else { return Ok(None) };
+        let mut connection = sqlx::PgConnection::connect_with(&self.owner).await.context("cannot connect to the database")?;
+        let made = privilege::make_role(&mut connection, role).await.with_context(|| format!("cannot make the role {role}"))?;
+        match made {
+            Role::Ready => {}
+            Role::Missing => bail!(
+                "the role {role} is not there, and the role of DATABASE_URL may not make it: `create role \"{role}\" login` does, \
+                 or set DESKLEDGER_SERVICE_ROLE empty to do without"
+            ),
+            Role::TooPowerful => {
+                bail!("the role {role} may do all that the owner may: name another one for the service, DESKLEDGER_SERVICE_ROLE")
+            }
+        }
+        privilege::grant(&mut connection, role).await.with_context(|| format!("cannot grant the role {role} what it needs"))?;
+        connection.close().await?;
+        Ok(Some(role))
+    }
+
+    /// The same for a service that migrates at its start; it can do without a role.
+    pub(super) async fn migrate_to_serve(&self) -> anyhow::Result<()> {
+        self.migrate().await?;
+        if let Err(error) = self.set_up_role().await {
+            tracing::warn!(cause = format!("{error:#}"), "there is no role of the service's own");
+        }
         Ok(())
     }
 
@@ -152,12 +189,13 @@ impl Database {
 
     /// A private database has one user, this service: it makes and migrates it by itself.
     async fn prepare(&self) -> anyhow::Result<()> {
-        let maintenance = self.options.clone().database("postgres");
+        let maintenance = self.owner.clone().database("postgres");
         let mut connection =
             sqlx::PgConnection::connect_with(&maintenance).await.context("cannot connect to the private server")?;
         migration::create_database(&mut connection, DATABASE_NAME).await?;
         connection.close().await?;
-        self.migrate().await
+        self.migrate().await?;
+        self.set_up_role().await.map(drop)
     }
 }
 

@@ -43,12 +43,14 @@ pub(super) async fn run(database: DatabaseSettings, log: &LogSettings, arguments
     let shutdown = serve::shutdown_on_signal()?;
     let listener = serve::bind(&arguments.server).await?;
     let database = Database::open(database, Running::Refuse).await?;
-    database.migrate().await?;
+    database.migrate_to_serve().await?;
+    let owner = database.app_of_command();
+    let application = application(&owner).await?;
+    let token = token(&owner, &application).await?;
+    drop(owner);
     let app = database.app(&arguments.server)?;
-    let application = application(&app).await?;
     let mut import = Import::new(&app, &application, None);
     import.read(CONVERSATIONS.as_bytes(), ProgressBar::hidden()).await?;
-    let token = token(&app, &application).await?;
     let caller = app.authenticate(&token, None).await?;
     let samples = Samples::find(&app, &caller).await?;
     println!("{}", samples.calls(&listener.local_addr()?.to_string(), &token));

@@ -32,7 +32,7 @@ pub(super) async fn run(database: DatabaseSettings, log: &LogSettings, arguments
     let listener = bind(&arguments.server).await?;
     let database = Database::open(database, Running::Refuse).await?;
     if arguments.migrate {
-        database.migrate().await?;
+        database.migrate_to_serve().await?;
     }
     let app = database.app(&arguments.server)?;
     serve(listener, database, app, telemetry, &arguments.server, shutdown).await

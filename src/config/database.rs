@@ -18,6 +18,9 @@ pub struct DatabaseSettings {
     /// Directory that holds the programs `postgres` and `initdb` for the private server. Default: searched for
     #[arg(long, env = "DESKLEDGER_POSTGRES_BIN", global = true)]
     pub postgres_bin: Option<PathBuf>,
+    /// Role that `migrate` makes and grants what the service needs, and that a private server is served as; set empty: none
+    #[arg(long, env = "DESKLEDGER_SERVICE_ROLE", default_value = "deskledger_service", global = true)]
+    pub service_role: String,
     /// Connections to the database, 8 to 500, three fifths of them lanes, on which frequent calls share statements
     #[arg(long, env = "DESKLEDGER_DATABASE_CONNECTIONS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(8..=500), global = true)]
     pub database_connections: u16,
@@ -34,6 +37,12 @@ impl DatabaseSettings {
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.database_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The role that serves, and owns nothing; an empty setting is none.
+    #[must_use]
+    pub fn service_role(&self) -> Option<&str> {
+        Some(self.service_role.as_str()).filter(|role| !role.is_empty())
     }
 
     /// How many connections are pooled, and how many are lanes.

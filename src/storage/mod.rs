@@ -17,6 +17,7 @@ pub mod log_sequencer;
 pub mod log_tree;
 mod message_row;
 pub mod migration;
+pub mod privilege;
 pub mod rejected_event;
 pub mod replica;
 pub mod request;

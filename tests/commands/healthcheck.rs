@@ -16,7 +16,7 @@ async fn a_service_is_ready_when_its_database_has_the_migrations() {
     assert!(cause.contains("deskledger migrate"), "{cause}");
     assert_eq!(refused, format!("deskledger: the service at {address} is NOT_SERVING\n"));
 
-    let mut with = Service::on(&database, &["--migrate"]);
+    let mut with = Service::of_owner(&database, &["--migrate"]);
     let address = with.address();
     with.ready();
     // The address comes from where serve takes it too, so that a container needs to set it once.

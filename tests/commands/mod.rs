@@ -13,6 +13,7 @@ mod log;
 mod metrics;
 pub mod program;
 mod serve;
+mod service_role;
 mod settings;
 mod shutdown;
 mod tls;

@@ -94,6 +94,12 @@ impl Service {
     /// Serves a database on a free port.
     pub fn on(database: &TestDatabase, arguments: &[&str]) -> Self {
         let mut command = deskledger(&["serve", "--listen", "127.0.0.1:0"]);
+        Self::start(command.args(arguments).env("DATABASE_URL", database.service_url()))
+    }
+
+    /// The same as the database's owner, who may migrate.
+    pub fn of_owner(database: &TestDatabase, arguments: &[&str]) -> Self {
+        let mut command = deskledger(&["serve", "--listen", "127.0.0.1:0"]);
         Self::start(command.args(arguments).env("DATABASE_URL", database.url()))
     }
 
@@ -152,6 +158,14 @@ impl Service {
         let status = self.child.wait().expect("the process ends");
         assert_eq!(status.signal(), None, "it ends by itself");
         (status.code(), self.stderr.rest())
+    }
+
+    /// Tells it to stop, and answers all that it logged.
+    pub fn stopped(self) -> String {
+        self.signal(Signal::SIGTERM);
+        let (code, log) = self.end();
+        assert_eq!(code, Some(0), "{log}");
+        log
     }
 
     /// Kills it, as a power cut would.

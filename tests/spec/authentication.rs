@@ -9,9 +9,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
-use crate::support::database::as_bytes;
+use crate::support::database::{TestDatabase, as_bytes};
 use crate::support::raw::call;
-use crate::support::world::plain_token;
+use crate::support::world::{default_settings, plain_token};
 use crate::support::{World, pb, refusal};
 
 const METHOD: &str = "TicketService/ListTickets";
@@ -51,7 +51,7 @@ async fn every_bad_token_gets_one_and_the_same_answer_which_does_not_repeat_it()
     let now: DateTime<Utc> = "2026-03-15T11:00:00Z".parse().expect("a time");
     let expired = world.token("acme", NewToken { expire_time: Some(now), ..plain_token() }).await;
     let revoked = world.token("acme", plain_token()).await;
-    assert!(world.app.revoke_token(id_of(&revoked)).await.expect("the database"));
+    assert!(world.owner.revoke_token(id_of(&revoked)).await.expect("the database"));
     let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
     let cases = [
         bearer("garbage"),
@@ -118,7 +118,10 @@ async fn a_token_is_good_until_the_instant_it_expires() {
 
 #[tokio::test]
 async fn a_revoked_token_is_refused_at_once_by_the_process_that_revoked_it() {
-    let world = World::new().await;
+    // Of the owner, who alone may revoke.
+    let database = TestDatabase::create().await;
+    let pool = database.owner_pool();
+    let world = World::with_pool(database, pool, default_settings()).await;
     let token = world.token("acme", plain_token()).await;
     let bearer = format!("Bearer {token}");
     ask(&world, &[("authorization", &bearer)]).await.expect("the token is good, and remembered");

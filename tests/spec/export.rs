@@ -153,7 +153,7 @@ async fn a_token_that_is_revoked_ends_the_exports_that_it_began() {
     let mut read = stream.message().await.expect("the export goes on").expect("the first part").chat_messages.len();
 
     let id = actor.token.split('_').nth(1).expect("a token has its id in the middle").to_owned();
-    assert!(world.app.revoke_token(&id).await.expect("the database is there"));
+    assert!(world.owner.revoke_token(&id).await.expect("the database is there"));
 
     let ended = loop {
         match stream.message().await {

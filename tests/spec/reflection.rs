@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use deskledger::background::readiness;
 use deskledger::grpc::{DESCRIPTOR_SET, SERVICE_NAMES};
-use deskledger::storage::migration;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Code, Streaming};
@@ -103,7 +102,7 @@ async fn health_says_not_serving_on_a_database_without_migrations_and_serving_on
     }
     assert!(!world.app.is_ready().await.expect("the database"));
 
-    migration::run(&mut world.database.connect().await).await.expect("the migrations run");
+    world.database.migrate().await;
 
     for mut watch in watches {
         until_serving(&mut watch).await;

@@ -38,7 +38,7 @@ async fn whoever_cannot_be_known_gets_the_same_answer_whatever_the_cause() {
     let world = World::new().await;
     let key = world.webhook_key("acme", "ours", "secret").await;
     let revoked = world.webhook_key("acme", "revoked", "secret").await;
-    assert!(world.app.revoke_webhook_key("revoked").await.expect("the database"));
+    assert!(world.owner.revoke_webhook_key("revoked").await.expect("the database"));
     let body = json!({"time_ms": world.app.milliseconds(), "events": [hello(1)]}).to_string();
     let good = signature("secret", body.as_bytes());
     let row = |key: &str, signature: &str| vec![format!("x-pusher-key: {key}"), format!("x-pusher-signature: {signature}")];
@@ -77,7 +77,7 @@ async fn while_keys_rotate_both_are_good_and_each_is_of_its_application() {
     assert_eq!(world.send_events(&old, &json!([hello(1)])).await.stored(), [1]);
     assert_eq!(world.send_events(&new, &json!([hello(1), hello(2)])).await.stored(), [2], "a message is known whoever signs");
     assert_eq!(world.send_events(&theirs, &json!([hello(1)])).await.stored(), [1]);
-    assert!(world.app.revoke_webhook_key("old").await.expect("the database"));
+    assert!(world.owner.revoke_webhook_key("old").await.expect("the database"));
 
     assert_eq!(world.send_events(&old, &json!([hello(3)])).await, unknown());
     assert_eq!(world.send_events(&new, &json!([hello(3)])).await.stored(), [3]);

@@ -14,7 +14,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
 use super::invariants::assert_sound;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, world_behind_proxy};
 use super::{HeldTicket, PATIENCE, outcome, until, watch_health};
 use crate::support::actor::customer_message;
 use crate::support::database::TestDatabase;
@@ -111,7 +111,7 @@ async fn a_service_without_its_database_starts_and_serves_once_the_database_is_t
 #[tokio::test]
 async fn a_service_without_a_database_server_starts_and_serves_once_the_server_is_there() {
     let database = TestDatabase::create().await;
-    let mut proxy = Proxy::new(&database.options);
+    let mut proxy = Proxy::new(&database.service_options());
     let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
     let world = World::with_pool(database, pool, default_settings()).await;
     let mut health = watch_health(&world).await;
@@ -146,7 +146,7 @@ async fn a_statement_that_the_database_cuts_short_is_told_as_deadline_exceeded()
 async fn a_call_that_finds_every_connection_taken_is_told_so_after_the_wait_setting() {
     let database = TestDatabase::create().await;
     let wait = Duration::from_secs(1);
-    let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(wait).connect_lazy_with(database.options.clone());
+    let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(wait).connect_lazy_with(database.service_options());
     let world = World::with_pool(database, pool, default_settings()).await;
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.closed_ticket_with(3).await;
@@ -227,11 +227,7 @@ async fn a_caller_who_leaves_at_any_moment_can_repeat_the_call_and_it_happens_on
 
 #[tokio::test]
 async fn a_deletion_whose_answer_was_lost_is_answered_to_its_repeat_and_logged_once() {
-    let database = TestDatabase::create().await;
-    let mut proxy = Proxy::new(&database.options);
-    proxy.listen();
-    let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
-    let world = World::with_pool(database, pool, default_settings()).await;
+    let (world, proxy) = world_behind_proxy().await;
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.closed_ticket_with(2).await;
 

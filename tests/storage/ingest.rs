@@ -1,10 +1,9 @@
 //! Bodies that meet: the same tickets to open, the same messages to store, the same event to replay.
 
 use futures_util::future::join_all;
-use sqlx::postgres::PgPoolOptions;
 
 use super::HeldTicket;
-use super::proxy::Proxy;
+use super::proxy::world_behind_proxy;
 use super::statements::is_of_background;
 use crate::support::database::TestDatabase;
 use crate::support::ingest::{deleted, in_channel, of_contact, rejected, words};
@@ -135,11 +134,7 @@ async fn an_event_that_is_replayed_twice_at_once_is_stored_once() {
 
 #[tokio::test]
 async fn a_thousand_messages_for_a_thousand_new_tickets_take_a_handful_of_statements() {
-    let database = TestDatabase::create().await;
-    let mut proxy = Proxy::new(&database.options);
-    proxy.listen();
-    let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
-    let world = World::with_pool(database, pool, default_settings()).await;
+    let (world, proxy) = world_behind_proxy().await;
     let mut actor = world.actor().await;
     actor.store(in_channel("warm", 0, "the token is known")).await;
     proxy.executed();

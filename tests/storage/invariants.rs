@@ -117,6 +117,9 @@ pub async fn assert_sound(database: &TestDatabase) {
 
 /// Two tickets, of which 1 is closed; its message 1 is there, its message 2 deleted.
 const ROWS: &str = "
+    begin;
+    -- A tombstone and its log row come in two statements here.
+    set constraints all deferred;
     insert into applications (id, name, create_time) values ('acme', 'Acme', now()), ('other', 'Other', now());
     insert into tokens (id, application_key, name, secret_digest, scopes, requested_from, create_time)
     values ('t', 1, 'token', sha256(''), '{}', 'DASHBOARD', now());
@@ -151,7 +154,8 @@ const ROWS: &str = "
     values (1, 0, 1, 1, sha256('entry'), sha256('salt'));
     insert into log_tiles (application_key, level, tile_index, hashes) values (1, 0, 0, sha256('leaf'));
     insert into log_heads (application_key, size, root, fence) values (1, 1, sha256('leaf'), 1);
-    insert into deletion_log_counts (application_key, unit, start_time, count) values (1, 'day', now(), 1);";
+    insert into deletion_log_counts (application_key, unit, start_time, count) values (1, 'day', now(), 1);
+    commit;";
 
 /// What is tried, and the constraint that refuses it.
 const REFUSED: &[(&str, &str)] = &[
@@ -193,6 +197,19 @@ const REFUSED: &[(&str, &str)] = &[
     ("update chat_messages set data = 'back' where message_id = 2", "chat_messages_tombstone_check"),
     ("update chat_messages set files = '[{}]' where message_id = 2", "chat_messages_tombstone_check"),
     ("update chat_messages set requested_from = null where message_id = 2", "chat_messages_tombstone_check"),
+    // Not without a log row, not but by deletion, and not back.
+    (
+        "update chat_messages set delete_time = now(), requested_from = 'DASHBOARD', message = '', data = '', files = '[]'
+         where message_id = 1",
+        "chat_messages_log_check",
+    ),
+    ("update chat_messages set message = 'other words' where message_id = 1", "chat_messages_content_check"),
+    ("update chat_messages set delete_time = null, requested_from = null where message_id = 2", "chat_messages_content_check"),
+    (
+        "create temporary table other as select * from deletion_logs; update other set id = 22, message_id = 1, chat_message_id = 11;
+         insert into deletion_logs select * from other",
+        "deletion_logs_tombstone_check",
+    ),
     ("insert into deletion_logs select * from deletion_logs", "deletion_logs_pkey"),
     (
         "create temporary table again as select * from deletion_logs; update again set id = 22; insert into deletion_logs select * from again",

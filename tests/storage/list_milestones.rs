@@ -7,13 +7,12 @@ use deskledger::domain::list_milestone::MILESTONE_ROWS;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use tokio::task::JoinHandle;
 
 use super::PATIENCE;
 use super::invariants::assert_sound;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, pool_behind_proxy};
 use super::statements::statements;
 use crate::support::database::TestDatabase;
 use crate::support::world::{app_settings, default_settings};
@@ -213,9 +212,7 @@ async fn has_waited(proxy: &Proxy, keeping: &JoinHandle<()>) {
 
 /// Keeps the milestones of both lists, beside the world's own keepers, over a line that can be looked into.
 fn start_to_keep(world: &World) -> (Proxy, JoinHandle<()>) {
-    let mut proxy = Proxy::new(&world.database.options);
-    proxy.listen();
-    let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
+    let (pool, proxy) = pool_behind_proxy(&world.database);
     let app = App::new(pool, world.clock.clone(), app_settings(&default_settings()));
     (proxy, tokio::spawn(async move { keep(&app).await }))
 }

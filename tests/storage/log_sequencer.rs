@@ -192,7 +192,7 @@ async fn a_sequencer_killed_fifty_times_under_a_load_of_deletes_loses_repeats_an
 /// A service as a process, which signs with this key.
 fn serve(database: &TestDatabase, key: &TestKey, state: &Path) -> Command {
     let mut command = deskledger(&["serve", "--listen", "127.0.0.1:0"]);
-    command.env("DATABASE_URL", database.url());
+    command.env("DATABASE_URL", database.service_url());
     command.env("DESKLEDGER_LOG_KEY_FILE", key.key_file()).env("DESKLEDGER_LOG_STATE_FILE", state);
     command
 }

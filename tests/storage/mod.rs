@@ -11,6 +11,7 @@ mod log_sequencer;
 mod migrations;
 mod model;
 mod pages;
+mod privileges;
 mod proxy;
 mod races;
 mod replicas;

@@ -4,11 +4,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
+
+use crate::support::World;
+use crate::support::database::TestDatabase;
+use crate::support::world::default_settings;
 
 /// Forwards connections to the database's server.
 pub struct Proxy {
@@ -28,6 +33,20 @@ struct State {
     parsed: Vec<String>,
     /// Cuts the line of the next statement that contains this, after the server has carried it out.
     cut: Option<String>,
+}
+
+/// A service whose line to the database can be looked into and cut.
+pub async fn world_behind_proxy() -> (World, Proxy) {
+    let database = TestDatabase::create().await;
+    let (pool, proxy) = pool_behind_proxy(&database);
+    (World::with_pool(database, pool, default_settings()).await, proxy)
+}
+
+/// Connections of a service whose line to the database can be looked into and cut.
+pub fn pool_behind_proxy(database: &TestDatabase) -> (PgPool, Proxy) {
+    let mut proxy = Proxy::new(&database.service_options());
+    proxy.listen();
+    (PgPoolOptions::new().connect_lazy_with(proxy.options.clone()), proxy)
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

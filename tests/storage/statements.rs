@@ -3,14 +3,11 @@
 use std::path::Path;
 
 use serde_json::Value;
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::list_milestones::{grow, keep};
-use super::proxy::Proxy;
+use super::proxy::world_behind_proxy;
 use crate::support::actor::customer_message;
-use crate::support::database::TestDatabase;
-use crate::support::world::default_settings;
 use crate::support::{World, pb};
 
 /// The statements of this build, as they are committed.
@@ -26,7 +23,7 @@ pub fn statements() -> Vec<String> {
 
 /// What no call has asked for: the statements of the loops, and the pool's pings. The keeper's transactions end as all do.
 pub fn is_of_background(statement: &str) -> bool {
-    let readiness_and_retention = ["_sqlx_migrations", "delete from requests"];
+    let readiness_and_retention = ["_sqlx_migrations", "has_table_privilege", "delete from requests"];
     let keeper = ["pg_sequence_last_value", "begin isolation level", "from pg_locks", "offset 199", "insert into list_milestones"];
     let sequencer =
         ["log_sequencer", "log_heads", "log_tiles", "set local", "delete from pending_leaves", "p.application_key = a.key"];
@@ -48,11 +45,7 @@ fn list_statement() -> String {
 
 #[tokio::test]
 async fn listing_reading_storing_and_deleting_a_message_take_one_statement_each() {
-    let database = TestDatabase::create().await;
-    let mut proxy = Proxy::new(&database.options);
-    proxy.listen();
-    let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
-    let world = World::with_pool(database, pool, default_settings()).await;
+    let (world, proxy) = world_behind_proxy().await;
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.closed_ticket_with(2).await;
     let executed = || {
@@ -94,11 +87,7 @@ async fn listing_reading_storing_and_deleting_a_message_take_one_statement_each(
 
 #[tokio::test]
 async fn the_frequent_statements_are_parsed_once() {
-    let database = TestDatabase::create().await;
-    let mut proxy = Proxy::new(&database.options);
-    proxy.listen();
-    let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
-    let world = World::with_pool(database, pool, default_settings()).await;
+    let (world, proxy) = world_behind_proxy().await;
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.closed_ticket_with(3).await;
     for message in &messages {
@@ -142,11 +131,7 @@ fn no_statement_on_tickets_and_messages_counts_rows_or_skips_them_but_behind_a_m
 
 #[tokio::test]
 async fn a_list_of_the_application_without_a_filter_takes_two_statements_and_counts_nothing() {
-    let database = TestDatabase::create().await;
-    let mut proxy = Proxy::new(&database.options);
-    proxy.listen();
-    let pool = PgPoolOptions::new().connect_lazy_with(proxy.options.clone());
-    let world = World::with_pool(database, pool, default_settings()).await;
+    let (world, proxy) = world_behind_proxy().await;
     let mut actor = world.actor().await;
     actor.ticket_with(3).await;
     let http = world.http(&actor);

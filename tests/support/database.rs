@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use deskledger::domain::random;
 use deskledger::embedded_postgres::dev_cluster::{self, Membership};
 use deskledger::storage::migration::{self, MIGRATOR};
+use deskledger::storage::privilege::{self, GRANTS, Role};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
@@ -32,8 +33,14 @@ fn server() -> PgConnectOptions {
         .database("postgres")
 }
 
+/// The role that services work as, as `deskledger migrate` makes it by default.
+pub const SERVICE_ROLE: &str = "deskledger_service";
+/// Its password, for servers that ask for one.
+const SERVICE_PASSWORD: &str = "of a test";
+
 /// A migrated database of its own, dropped with this value.
 pub struct TestDatabase {
+    /// As its owner, a superuser, who sets scenes and looks at what came of them.
     pub options: PgConnectOptions,
     name: String,
 }
@@ -64,6 +71,7 @@ impl TestDatabase {
         let server = server();
         let name = unique_name();
         execute(&server, &format!("create database {name}")).await;
+        make_service_role(&mut lock_server(&server).await).await;
         Self { options: server.database(&name), name }
     }
 
@@ -72,7 +80,8 @@ impl TestDatabase {
         let name = unique_name();
         execute(server, &format!("create database {name}")).await;
         let made = Self { options: server.clone().database(&name), name };
-        migration::run(&mut made.connect().await).await.expect("the migrations run");
+        make_service_role(&mut lock_server(server).await).await;
+        prepare(&mut made.connect().await).await;
         made
     }
 
@@ -85,15 +94,36 @@ impl TestDatabase {
     /// Makes an absent database, migrated.
     pub async fn appear(&self) {
         execute(&self.options.clone().database("postgres"), &format!("create database {}", self.name)).await;
-        migration::run(&mut self.connect().await).await.expect("the migrations run");
+        self.migrate().await;
+    }
+
+    /// Does what `deskledger migrate` does.
+    pub async fn migrate(&self) {
+        prepare(&mut self.connect().await).await;
+    }
+
+    /// As the role that services work as.
+    pub fn service_options(&self) -> PgConnectOptions {
+        self.options.clone().username(SERVICE_ROLE).password(SERVICE_PASSWORD)
+    }
+
+    /// Connects as the role that services work as.
+    pub async fn connect_as_service(&self) -> PgConnection {
+        PgConnection::connect_with(&self.service_options()).await.expect("the test's database is there")
     }
 
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.options).await.expect("the test's database is there")
     }
 
+    /// Connections of a service.
     pub fn pool(&self, connections: u32) -> PgPool {
-        PgPoolOptions::new().max_connections(connections).connect_lazy_with(self.options.clone())
+        PgPoolOptions::new().max_connections(connections).connect_lazy_with(self.service_options())
+    }
+
+    /// Connections of an operator, who makes applications and credentials.
+    pub fn owner_pool(&self) -> PgPool {
+        PgPoolOptions::new().max_connections(2).connect_lazy_with(self.options.clone())
     }
 
     /// Gives the database a setting that every connection made from now on has.
@@ -101,9 +131,19 @@ impl TestDatabase {
         execute(&self.options, &format!("alter database {} set {setting} = '{value}'", self.name)).await;
     }
 
-    /// The URL of the database, for programs that are started as processes.
+    /// The URL of the database for commands of its owner, which are started as processes.
     pub fn url(&self) -> String {
         self.options.to_url_lossy().to_string()
+    }
+
+    /// The URL of the database for a role with the password of the service's.
+    pub fn url_of(&self, role: &str) -> String {
+        self.options.clone().username(role).password(SERVICE_PASSWORD).to_url_lossy().to_string()
+    }
+
+    /// The URL of the database for services that are started as processes.
+    pub fn service_url(&self) -> String {
+        self.service_options().to_url_lossy().to_string()
     }
 }
 
@@ -128,10 +168,12 @@ async fn make_template(server: PgConnectOptions) -> String {
     for migration in MIGRATOR.iter() {
         digest.update(&migration.checksum);
     }
+    for (object, privileges) in GRANTS {
+        digest.update(format!("{object} {privileges};"));
+    }
     let name = format!("template_{}", random::digits(&digest.finalize()[..8]));
-    let mut connection = PgConnection::connect_with(&server).await.expect("the shared server answers");
     // Other test processes make the same template: one at a time.
-    sqlx::query("select pg_advisory_lock(7331)").execute(&mut connection).await.expect("a lock");
+    let mut connection = lock_server(&server).await;
     let ready: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
         .bind(&name)
         .fetch_one(&mut connection)
@@ -141,12 +183,33 @@ async fn make_template(server: PgConnectOptions) -> String {
         execute(&server, &format!("drop database if exists {name} with (force)")).await;
         execute(&server, &format!("create database {name}")).await;
         let mut template = PgConnection::connect_with(&server.clone().database(&name)).await.expect("the template");
-        migration::run(&mut template).await.expect("the migrations run");
+        make_service_role(&mut template).await;
+        prepare(&mut template).await;
         template.close().await.expect("the template is left");
         execute(&server, &format!("alter database {name} is_template true allow_connections false")).await;
     }
     connection.close().await.expect("the lock is given back");
     name
+}
+
+/// Keeps other test processes from changing what belongs to the whole server, while the connection lives.
+async fn lock_server(server: &PgConnectOptions) -> PgConnection {
+    let mut connection = PgConnection::connect_with(server).await.expect("the shared server answers");
+    sqlx::query("select pg_advisory_lock(7331)").execute(&mut connection).await.expect("a lock");
+    connection
+}
+
+/// Makes the role that services work as. It belongs to the server, not to a database.
+async fn make_service_role(connection: &mut PgConnection) {
+    assert_eq!(privilege::make_role(connection, SERVICE_ROLE).await.expect("the server answers"), Role::Ready);
+    let password = format!("alter role {SERVICE_ROLE} password '{SERVICE_PASSWORD}'");
+    sqlx::raw_sql(AssertSqlSafe(password)).execute(connection).await.expect("the role has a password");
+}
+
+/// Brings the schema up to this build, and grants the role that services work as what it needs.
+async fn prepare(connection: &mut PgConnection) {
+    migration::run(connection).await.expect("the migrations run");
+    privilege::grant(connection, SERVICE_ROLE).await.expect("the role is granted what it needs");
 }
 
 async fn execute(server: &PgConnectOptions, statement: &str) {

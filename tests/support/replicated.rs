@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tempfile::TempDir;
 
 use super::World;
-use super::database::TestDatabase;
+use super::database::{SERVICE_ROLE, TestDatabase};
 use crate::embedded::process::{as_server_user, eventually, postmaster, room, signal, sql};
 
 /// Two servers, of which one follows the other. They end with this value.
@@ -52,10 +52,9 @@ impl Replicated {
     pub async fn world(&self, max_lag: Duration) -> World {
         let database = TestDatabase::on(&options(&self.primary)).await;
         let name = database.options.get_database().expect("a name").to_owned();
-        let pool = PgPoolOptions::new()
-            .max_connections(4)
-            .test_before_acquire(false)
-            .connect_lazy_with(options(&self.replica).database(&name).options([("default_transaction_read_only", "on")]));
+        let pool = PgPoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(
+            options(&self.replica).username(SERVICE_ROLE).database(&name).options([("default_transaction_read_only", "on")]),
+        );
         World::with_replicas(database, Replicas::new(vec![pool], max_lag)).await
     }
 

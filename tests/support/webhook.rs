@@ -24,9 +24,9 @@ pub struct Answer {
 impl World {
     /// Adds a key of an application, which is made where there is none.
     pub async fn webhook_key(&self, application: &str, key: &str, secret: &str) -> WebhookKey {
-        self.app.create_application(application, application).await.expect("the database");
-        let application = self.app.find_application(application).await.expect("the database").expect("the application");
-        let made = self.app.add_webhook_key(&application, Some(key.to_owned()), Some(secret.to_owned()), String::new()).await;
+        self.owner.create_application(application, application).await.expect("the database");
+        let application = self.owner.find_application(application).await.expect("the database").expect("the application");
+        let made = self.owner.add_webhook_key(&application, Some(key.to_owned()), Some(secret.to_owned()), String::new()).await;
         made.expect("the database").expect("it is new")
     }
 

@@ -33,6 +33,8 @@ const LANE_CONNECTIONS: u16 = 4;
 pub struct World {
     pub clock: Arc<TestClock>,
     pub app: Arc<App>,
+    /// The use cases of an operator, who works as the database's owner.
+    pub owner: Arc<App>,
     /// HOST:PORT of the service.
     pub address: String,
     pub database: TestDatabase,
@@ -140,6 +142,8 @@ impl World {
         replicas: Replicas,
     ) -> Self {
         let clock = Arc::new(TestClock::new());
+        let owner = AppSettings { token_cache_ttl: Duration::ZERO, ..app_settings(&settings) };
+        let owner = Arc::new(App::new(database.owner_pool(), clock.clone(), owner));
         let app = Arc::new(App::new(pool, clock.clone(), app_settings(&settings)).with_replicas(replicas));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address").to_string();
@@ -149,7 +153,7 @@ impl World {
         let served = tokio::spawn(async move {
             server::serve(listener, serving, signer, Telemetry::default(), &settings, until).await.expect("the service ends well");
         });
-        Self { clock, app, address, database, key, shutdown, served }
+        Self { clock, app, owner, address, database, key, shutdown, served }
     }
 
     pub async fn channel(&self) -> Channel {
@@ -175,9 +179,9 @@ impl World {
 
     /// A token of an application, which is made where there is none.
     pub async fn token(&self, application: &str, new: NewToken) -> String {
-        self.app.create_application(application, application).await.expect("the application");
-        let application = self.app.find_application(application).await.expect("the database").expect("the application");
-        self.app.create_token(&application, new).await.expect("the token").text
+        self.owner.create_application(application, application).await.expect("the application");
+        let application = self.owner.find_application(application).await.expect("the database").expect("the application");
+        self.owner.create_token(&application, new).await.expect("the token").text
     }
 
     /// Signs what is not signed yet, beside the service's own loop.
@@ -193,10 +197,10 @@ impl World {
 
     /// Stops the service, and answers its database.
     pub async fn into_database(self) -> TestDatabase {
-        let Self { database, app, shutdown, served, .. } = self;
+        let Self { database, app, owner, shutdown, served, .. } = self;
         shutdown.cancel();
         tokio::time::timeout(Duration::from_secs(30), served).await.expect("the service stops in time").expect("it ends well");
-        drop(app);
+        drop((app, owner));
         database
     }
 
