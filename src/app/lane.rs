@@ -14,11 +14,12 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::oneshot;
 use tracing::{Instrument, Span};
 
+use crate::app::connection::Canceller;
 use crate::app::queue::{Job, Queue, Waiting};
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
 use crate::measures::{CALLS, Connections, Counted, LaneMeasures};
-use crate::storage::from_sqlx;
+use crate::storage::{from_sqlx, session};
 
 /// How long a connection may have been idle before it is asked whether it still is one. Under load none is.
 const IDLE: Duration = Duration::from_secs(1);
@@ -65,10 +66,17 @@ pub(super) struct Lanes<W: Work> {
 
 impl<W: Work> Lanes<W> {
     /// Starts `count` lanes, which connect when they are first needed. A call waits for one at most as long as `wait`.
-    pub(super) fn start(options: &PgConnectOptions, count: u16, wait: Duration, measures: &LaneMeasures) -> Self {
+    pub(super) fn start(
+        options: &PgConnectOptions,
+        count: u16,
+        wait: Duration,
+        canceller: &Canceller,
+        measures: &LaneMeasures,
+    ) -> Self {
         let queue = Arc::new(Queue::new());
         for _ in 0..count {
-            let mut lane = Lane { options: tuned(options, W::READS), wait, connection: None, used: Instant::now() };
+            let (options, canceller) = (tuned(options, W::READS), canceller.clone());
+            let mut lane = Lane { options, wait, canceller, session: None, idle: false, used: Instant::now() };
             let (queue, measures) = (queue.clone(), measures.clone());
             tokio::spawn(async move {
                 while let Some(jobs) = queue.take().await {
@@ -153,7 +161,10 @@ fn tuned(options: &PgConnectOptions, reads: bool) -> PgConnectOptions {
 struct Lane {
     options: PgConnectOptions,
     wait: Duration,
-    connection: Option<PgConnection>,
+    canceller: Canceller,
+    session: Option<Session>,
+    /// Whether the session runs nothing. One in the middle of something is not used again.
+    idle: bool,
     /// When the connection was last heard of.
     used: Instant,
 }
@@ -161,12 +172,12 @@ struct Lane {
 impl Lane {
     async fn serve<W: Work>(&mut self, jobs: Vec<Job<W>>) {
         let Some(application) = jobs.first().map(|job| job.application) else { return };
-        let (works, callers): (Vec<W>, Vec<_>) = jobs.into_iter().map(|job| (job.work, job.answer)).unzip();
-        let run = AssertUnwindSafe(self.run(application, &works)).catch_unwind().await;
-        let outcome = run.unwrap_or_else(|_| {
-            self.connection = None;
-            Err(Error::internal("a lane panicked"))
-        });
+        let (works, mut callers): (Vec<W>, Vec<_>) = jobs.into_iter().map(|job| (job.work, job.answer)).unzip();
+        let run = AssertUnwindSafe(self.run(application, &works)).catch_unwind();
+        let outcome = tokio::select! {
+            outcome = run => outcome.unwrap_or_else(|_| Err(Error::internal("a lane panicked"))),
+            () = all_left(&mut callers) => return self.abandon().await,
+        };
         // Whoever has left in between does not want the answer.
         match outcome {
             Ok(answers) => {
@@ -186,8 +197,15 @@ impl Lane {
         }
     }
 
+    /// Ends a statement that nobody waits for any more. The session is kept until the database was told, so that its number is its own.
+    async fn abandon(&mut self) {
+        if let Some(session) = self.session.take().filter(|_| !self.idle) {
+            self.canceller.cancel(session.number).await;
+        }
+    }
+
     async fn run<W: Work>(&mut self, application: ApplicationKey, works: &[W]) -> Result<Vec<W::Answer>, Error> {
-        let was_connected = self.connection.is_some();
+        let was_connected = self.session.is_some();
         let outcome = self.run_once(application, works).await;
         match outcome {
             Err(Error::DatabaseUnavailable(_)) if W::READS && was_connected => self.run_once(application, works).await,
@@ -196,30 +214,58 @@ impl Lane {
     }
 
     async fn run_once<W: Work>(&mut self, application: ApplicationKey, works: &[W]) -> Result<Vec<W::Answer>, Error> {
-        // Taken out, so that a connection in the middle of something is not used again, however this ends.
-        let mut connection = self.connect().await?;
-        let outcome = W::run(&mut connection, application, works).await;
-        if !matches!(outcome, Err(Error::DatabaseUnavailable(_) | Error::Internal(_))) {
-            self.connection = Some(connection);
-            self.used = Instant::now();
+        let session = self.connect().await?;
+        let outcome = W::run(&mut session.connection, application, works).await;
+        self.idle = !matches!(outcome, Err(Error::DatabaseUnavailable(_) | Error::Internal(_)));
+        self.used = Instant::now();
+        if !self.idle {
+            self.session = None;
         }
         outcome
     }
 
-    async fn connect(&mut self) -> Result<PgConnection, Error> {
-        if let Some(mut connection) = self.connection.take()
-            && (self.used.elapsed() < IDLE || connection.ping().await.is_ok())
-        {
-            return Ok(connection);
-        }
+    /// The session, no longer idle.
+    async fn connect(&mut self) -> Result<&mut Session, Error> {
+        let was_idle = std::mem::take(&mut self.idle);
+        let kept = match self.session.take() {
+            Some(mut session) if was_idle => {
+                let lives = self.used.elapsed() < IDLE || session.connection.ping().await.is_ok();
+                lives.then_some(session)
+            }
+            _ => None,
+        };
+        let session = match kept {
+            Some(session) => session,
+            None => self.connect_anew().await?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    async fn connect_anew(&self) -> Result<Session, Error> {
         let begin = Instant::now();
         loop {
             match PgConnection::connect_with(&self.options).await {
-                Ok(connection) => return Ok(connection),
+                Ok(mut connection) => {
+                    let number = session::number(&mut connection).await?;
+                    return Ok(Session { connection, number });
+                }
                 Err(error) if begin.elapsed() < self.wait && may_be_starting(&error) => tokio::time::sleep(RECONNECT_PAUSE).await,
                 Err(error) => return Err(from_sqlx(error)),
             }
         }
+    }
+}
+
+/// A connection, and the number by which the database knows it.
+struct Session {
+    connection: PgConnection,
+    number: i32,
+}
+
+/// Waits until nobody waits any more. Who leaves alone leaves the statement to the others.
+async fn all_left<T>(callers: &mut [oneshot::Sender<T>]) {
+    for caller in callers {
+        caller.closed().await;
     }
 }
 

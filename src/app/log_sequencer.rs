@@ -1,13 +1,14 @@
 //! Growing the log's trees. Every process of a service tries, one at a time does; then whoever has the key signs.
 
+use crate::app::App;
+use crate::app::connection::Transaction;
 use crate::app::log_signer::LogSigner;
-use crate::app::{App, PoolWait};
 use crate::domain::proof::growth::grow;
 use crate::domain::proof::tree::tiles_of_root;
 use crate::domain::random;
 use crate::error::Error;
+use crate::storage;
 use crate::storage::log_sequencer::Todo;
-use crate::storage::{self, from_sqlx};
 
 /// How many deletions of an application become entries in one transaction at most.
 const MAX_MERGE: i64 = 2000;
@@ -108,9 +109,7 @@ impl App {
     /// Grows every tree that has deletions waiting, in one transaction.
     async fn grow_log(&self, name: &str) -> Result<Grown, Error> {
         let (mut grown, mut merged) = (Grown::default(), Vec::new());
-        // Each statement has to see what was committed before it, whatever the database's default is.
-        let wait = PoolWait::begin(&self.measures.pool);
-        let mut transaction = wait.end(self.pool.begin_with("begin isolation level read committed").await)?;
+        let mut transaction = Transaction::begin_read_committed(self.connection().await?).await?;
         let fence = storage::log_sequencer::hold(&mut transaction, name, LEASE_SECONDS).await?;
         let Some(fence) = fence else { return Ok(grown) };
         for (application, id) in storage::log_sequencer::waiting(&mut transaction).await? {
@@ -126,7 +125,7 @@ impl App {
             storage::log_sequencer::grow(&mut transaction, application, fence, old, &growth).await?;
             merged.extend(growth.delete_times);
         }
-        transaction.commit().await.map_err(from_sqlx)?;
+        transaction.commit().await?;
         let now = self.now();
         for time in merged {
             self.measures.log.merge_delay.observe((now - time).as_seconds_f64().max(0.0));

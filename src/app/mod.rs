@@ -5,6 +5,7 @@ mod append;
 mod application;
 mod application_message;
 mod chat_message;
+mod connection;
 mod deletion;
 mod deletion_log;
 mod deletion_quota;
@@ -35,12 +36,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use governor::clock::MonotonicClock;
-use sqlx::pool::PoolConnection;
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
 
 pub use crate::app::admission::{Admission, End, Load, Slot};
 pub use crate::app::chat_message::{Encoding, ExportPart, Listed, MessagePage};
+use crate::app::connection::{Canceller, Pooled};
 pub use crate::app::deletion::Deleted;
 pub use crate::app::deletion_log::LogExportPart;
 use crate::app::deletion_quota::DeletionQuota;
@@ -67,8 +68,10 @@ use crate::storage::{self, from_sqlx};
 pub struct App {
     pool: PgPool,
     clock: Arc<dyn Clock>,
-    /// One connection for readiness alone: a busy service is not one that cannot serve.
+    /// One connection beside the calls, for readiness: a busy service is not one that cannot serve.
     probe: PgPool,
+    /// Cancels on that connection what nobody waits for.
+    canceller: Canceller,
     tokens: token::Cache,
     uses: token::Uses,
     rates: RateLimits,
@@ -114,14 +117,16 @@ impl App {
         let options = PgConnectOptions::clone(&pool.connect_options());
         let measures = Measures::default();
         let wait = pool.options().get_acquire_timeout();
-        let lanes = AllLanes::start(&options, settings.lane_connections, wait, &measures.lanes);
-        let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let probe = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+        let canceller = Canceller::new(probe.clone());
+        let lanes = AllLanes::start(&options, settings.lane_connections, wait, &canceller, &measures.lanes);
         let tokens = token::cache(settings.token_cache_ttl, &measures.tokens);
         let pages = PageCache::new(settings.page_cache_bytes, &measures.pages);
         Self {
             pool,
             clock,
             probe,
+            canceller,
             tokens,
             uses: token::Uses::default(),
             rates: RateLimits::new(settings.reads_per_minute, settings.writes_per_minute, MonotonicClock),
@@ -213,15 +218,12 @@ impl App {
         self.clock.now()
     }
 
-    async fn connection(&self) -> Result<PoolConnection<Postgres>, Error> {
-        let wait = PoolWait::begin(&self.measures.pool);
-        wait.end(self.pool.acquire().await)
-    }
-
-    /// Begins a transaction of the database's default isolation.
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>, Error> {
-        let wait = PoolWait::begin(&self.measures.pool);
-        wait.end(self.pool.begin().await)
+    async fn connection(&self) -> Result<Pooled, Error> {
+        let acquire = || async {
+            let wait = PoolWait::begin(&self.measures.pool);
+            wait.end(self.pool.acquire().await)
+        };
+        Box::pin(Pooled::take(&self.pool, &self.canceller, acquire)).await
     }
 }
 

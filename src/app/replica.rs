@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::app::App;
+use crate::app::connection::{Canceller, Pooled};
 use crate::domain::freshness::{History, Standing};
 use crate::error::Error;
 use crate::storage::{self, from_sqlx};
@@ -24,6 +26,7 @@ pub struct Replicas {
 
 struct Replica {
     pool: PgPool,
+    canceller: Canceller,
     /// Whether it was fresh when it was last looked at: else calls do not even try it, which may take long where a server is away.
     worth_a_try: AtomicBool,
 }
@@ -32,7 +35,12 @@ impl Replicas {
     /// Reads go to one of these while it lacks nothing that was committed earlier than `max_lag` ago.
     #[must_use]
     pub fn new(pools: Vec<PgPool>, max_lag: Duration) -> Self {
-        let servers = pools.into_iter().map(|pool| Replica { pool, worth_a_try: AtomicBool::new(false) }).collect();
+        let replica = |pool: PgPool| {
+            let options = PgConnectOptions::clone(&pool.connect_options());
+            let canceller = Canceller::new(PgPoolOptions::new().max_connections(1).connect_lazy_with(options));
+            Replica { pool, canceller, worth_a_try: AtomicBool::new(false) }
+        };
+        let servers = pools.into_iter().map(replica).collect();
         Self { servers, history: Mutex::new(History::new(max_lag)), next: AtomicUsize::new(0), max_lag }
     }
 
@@ -61,7 +69,7 @@ impl Replicas {
 
     /// A connection to a replica that is fresh at this moment. It was asked on that very connection: behind one address there may be
     /// several servers.
-    async fn connection(&self) -> Option<PoolConnection<Postgres>> {
+    async fn connection(&self) -> Option<Pooled> {
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         for turn in 0..self.servers.len() {
             let server = &self.servers[first.wrapping_add(turn) % self.servers.len()];
@@ -76,8 +84,8 @@ impl Replicas {
         None
     }
 
-    async fn ask(&self, server: &Replica) -> Result<(PoolConnection<Postgres>, Standing), Error> {
-        let mut connection = server.pool.acquire().await.map_err(from_sqlx)?;
+    async fn ask(&self, server: &Replica) -> Result<(Pooled, Standing), Error> {
+        let mut connection = Pooled::take(&server.pool, &server.canceller, || acquired(&server.pool)).await?;
         let replayed = storage::replica::replayed(&mut connection).await?;
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         Ok((connection, history.judge(Instant::now(), replayed)))
@@ -136,7 +144,7 @@ pub(super) struct Reading<'a> {
 
 impl Reading<'_> {
     /// A connection to the server that is to be asked next.
-    pub(super) async fn connection(&mut self) -> Result<PoolConnection<Postgres>, Error> {
+    pub(super) async fn connection(&mut self) -> Result<Pooled, Error> {
         if !self.asks_primary
             && let Some(replica) = self.app.replicas.connection().await
         {
@@ -157,4 +165,8 @@ impl Reading<'_> {
             _ => false,
         }
     }
+}
+
+async fn acquired(pool: &PgPool) -> Result<PoolConnection<Postgres>, Error> {
+    pool.acquire().await.map_err(from_sqlx)
 }

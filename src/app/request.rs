@@ -1,20 +1,20 @@
 //! Calls with a request id: the id and what it led to are kept in the transaction of the effect, so that a repeat gets the first answer.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Postgres, Transaction};
 
 use crate::app::App;
+use crate::app::connection::Transaction;
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::{ChatMessage, NewChatMessage};
 use crate::domain::ids::RequestId;
 use crate::domain::request::RequestKey;
 use crate::error::Error;
+use crate::storage;
 use crate::storage::request::{Claim, Effect};
-use crate::storage::{self, from_sqlx};
 
 /// A write in progress. Dropped without [`Write::commit`] it leaves nothing behind.
 pub(super) struct Write<'a> {
-    pub(super) transaction: Transaction<'static, Postgres>,
+    pub(super) transaction: Transaction,
     caller: &'a Caller,
     key: Option<&'a RequestKey>,
 }
@@ -30,7 +30,7 @@ pub(super) enum Begun<'a> {
 /// A call that was carried out before.
 pub(super) struct Repeat {
     /// What it led to is to be read on this.
-    pub(super) transaction: Transaction<'static, Postgres>,
+    pub(super) transaction: Transaction,
     pub(super) effect: Effect,
     request_id: RequestId,
     first_use_time: DateTime<Utc>,
@@ -51,7 +51,7 @@ impl Repeat {
 impl App {
     /// Begins the transaction of a mutating call.
     pub(super) async fn begin_write<'a>(&self, caller: &'a Caller, key: Option<&'a RequestKey>) -> Result<Begun<'a>, Error> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = Transaction::begin(self.connection().await?).await?;
         let Some(claimed) = key else { return Ok(Begun::New(Write { transaction, caller, key })) };
         match storage::request::claim(&mut transaction, caller.application, claimed, self.now()).await? {
             Claim::New => Ok(Begun::New(Write { transaction, caller, key })),
@@ -66,7 +66,7 @@ impl App {
 impl Write<'_> {
     /// Ends the transaction of a call that has no request id.
     pub(super) async fn end(self) -> Result<(), Error> {
-        self.transaction.commit().await.map_err(from_sqlx)
+        self.transaction.commit().await
     }
 
     /// Keeps what the call led to, where it has a request id, and ends the transaction.
@@ -74,6 +74,6 @@ impl Write<'_> {
         if let Some(key) = self.key {
             storage::request::record(&mut self.transaction, self.caller.application, key, effect).await?;
         }
-        self.transaction.commit().await.map_err(from_sqlx)
+        self.transaction.commit().await
     }
 }

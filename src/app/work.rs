@@ -1,12 +1,14 @@
 //! What lanes do: the statements that calls share, and how many calls one takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::app::append::{Batch, MAX_STATEMENT};
+use crate::app::connection::Canceller;
 use crate::app::lane::{Lanes, Work};
 use crate::domain::chat_message::{NewChatMessage, Stored};
 use crate::domain::deletion::Order;
@@ -32,17 +34,23 @@ pub(super) struct AllLanes {
 
 impl AllLanes {
     /// Shares a number of connections out among the kinds, each of which has one at least.
-    pub(super) fn start(options: &PgConnectOptions, connections: u16, wait: std::time::Duration, measures: &LanesMeasures) -> Self {
+    pub(super) fn start(
+        options: &PgConnectOptions,
+        connections: u16,
+        wait: Duration,
+        canceller: &Canceller,
+        measures: &LanesMeasures,
+    ) -> Self {
         let connections = connections.max(MIN_CONNECTIONS);
         // Writes wait for the disk, and so want more of them.
         let (appends, deletions) = ((connections / 3).max(1), (connections / 4).max(1));
         let messages = (connections / 6).max(1);
         let pages = connections - appends - deletions - messages;
         Self {
-            pages: Lanes::start(options, pages, wait, &measures.pages),
-            messages: Lanes::start(options, messages, wait, &measures.messages),
-            appends: Lanes::start(options, appends, wait, &measures.appends),
-            deletions: Lanes::start(options, deletions, wait, &measures.deletions),
+            pages: Lanes::start(options, pages, wait, canceller, &measures.pages),
+            messages: Lanes::start(options, messages, wait, canceller, &measures.messages),
+            appends: Lanes::start(options, appends, wait, canceller, &measures.appends),
+            deletions: Lanes::start(options, deletions, wait, canceller, &measures.deletions),
         }
     }
 

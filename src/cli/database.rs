@@ -114,6 +114,8 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(pooled.into())
             .acquire_timeout(self.settings.wait())
+            // Each call looks for itself when it asks for the session's number.
+            .test_before_acquire(false)
             .connect_lazy_with(options.clone());
         App::new(pool, Arc::new(SystemClock), settings)
     }

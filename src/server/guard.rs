@@ -1,14 +1,20 @@
 //! What guards every call: admission, its time limit, the audit, and that a panic takes nothing along.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
 use http::HeaderMap;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::app::Admission;
 use crate::audit::Audit;
@@ -28,7 +34,18 @@ pub(super) struct Guard {
 /// Refuses a call that the service is too busy for, before anything of it is looked at. Ends another at the earlier of its caller's
 /// deadline and the service's limit, and keeps a panic from taking the connection along.
 pub(super) async fn guarded(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let limit = grpc_timeout(request.headers()).map_or(guard.limit, |timeout| timeout.min(guard.limit));
+    let timeout = grpc_timeout(request.headers());
+    let limit = timeout.map_or(guard.limit, |timeout| timeout.min(guard.limit));
+    let (deadline, refuse) = (Instant::now() + limit, guard.refuse);
+    let response = admitted(guard, limit, request, next).await;
+    match timeout {
+        // An answer that comes in parts is bound by what the caller set alone: it may well take longer than a call.
+        Some(_) => response.map(|body| until(deadline, body, refuse(Error::DeadlineExceeded))),
+        None => response,
+    }
+}
+
+async fn admitted(guard: Guard, limit: Duration, request: Request, next: Next) -> Response {
     if !admission::may_refuse(request.uri().path()) {
         return guard.serve(limit, request, next).await;
     }
@@ -56,6 +73,47 @@ impl Guard {
             }
         };
         watched.scope(served).await
+    }
+}
+
+/// Ends an answer at its deadline, with the trailers that tell so. What it has to come to an end is dropped, and with it its statement.
+fn until(deadline: Instant, body: Body, refusal: Response) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let mut trailers = refusal.into_parts().0.headers;
+    trailers.remove(CONTENT_TYPE);
+    trailers.remove(CONTENT_LENGTH);
+    Body::new(Until { body: Some(body), deadline: Box::pin(sleep_until(deadline)), trailers })
+}
+
+struct Until {
+    /// `None` after its end.
+    body: Option<Body>,
+    deadline: Pin<Box<Sleep>>,
+    trailers: HeaderMap,
+}
+
+impl hyper::body::Body for Until {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
+            return Poll::Ready(frame);
+        }
+        std::task::ready!(self.deadline.as_mut().poll(context));
+        self.body = None;
+        Poll::Ready(Some(Ok(Frame::trailers(std::mem::take(&mut self.trailers)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 

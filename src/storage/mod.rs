@@ -21,6 +21,7 @@ pub mod privilege;
 pub mod rejected_event;
 pub mod replica;
 pub mod request;
+pub mod session;
 pub mod ticket;
 pub mod token;
 pub mod webhook_key;

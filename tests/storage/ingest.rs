@@ -144,7 +144,7 @@ async fn a_thousand_messages_for_a_thousand_new_tickets_take_a_handful_of_statem
     let outcomes = actor.take_in((1..=990).map(of).chain((991..=1000).map(bad)).collect()).await;
 
     assert_eq!(words(&outcomes)[989..991], ["stored", "rejected"]);
-    let executed: Vec<String> = proxy.executed().into_iter().filter(|text| !is_of_background(text) && text != "COMMIT").collect();
+    let executed: Vec<String> = proxy.executed().into_iter().filter(|text| !is_of_background(text) && text != "commit").collect();
     // Among them the begin of the transaction, and a setting for its plans.
     assert!(executed.len() <= 10, "{}: {executed:#?}", executed.len());
 }

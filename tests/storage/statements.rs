@@ -23,7 +23,7 @@ pub fn statements() -> Vec<String> {
 
 /// What no call has asked for: the statements of the loops, and the pool's pings. The keeper's transactions end as all do.
 pub fn is_of_background(statement: &str) -> bool {
-    let readiness_and_retention = ["_sqlx_migrations", "has_table_privilege", "delete from requests"];
+    let readiness_and_retention = ["_sqlx_migrations", "has_table_privilege", "delete from requests", "pg_backend_pid()"];
     let keeper = ["pg_sequence_last_value", "begin isolation level", "from pg_locks", "offset 199", "insert into list_milestones"];
     let sequencer =
         ["log_sequencer", "log_heads", "log_tiles", "set local", "delete from pending_leaves", "p.application_key = a.key"];

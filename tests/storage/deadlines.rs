@@ -1,0 +1,144 @@
+//! What nobody waits for any more ends in the database, too: when a deadline passes, when a caller leaves, and not before the last has left.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tonic::Request;
+
+use super::proxy::world_behind_proxy;
+use super::{HeldTicket, PATIENCE};
+use crate::support::actor::customer_message;
+use crate::support::database::TestDatabase;
+use crate::support::ingest::in_channel;
+use crate::support::world::default_settings;
+use crate::support::{Actor, World, pb};
+
+const REQUEST_ID: &str = "6f0f0c3e-8b5d-4f0e-9d43-0c6a3a1f6a11";
+
+/// Waits until this many statements wait for a lock, lanes included.
+async fn until_waiting(observer: &mut PgConnection, count: i64) {
+    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let reached =
+        async { while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *observer).await.expect("a count") != count {} };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("there come to be {count} that wait"));
+}
+
+/// Keeps every statement on the messages waiting until it is dropped.
+async fn hold_messages(world: &World) -> PgConnection {
+    let mut holder = world.database.connect().await;
+    let lock = "begin; lock table chat_messages in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut holder).await.expect("the lock");
+    holder
+}
+
+#[tokio::test]
+async fn a_statement_does_not_outlive_the_callers_deadline() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(1).await;
+    let mut held = HeldTicket::hold(&world.database, ticket.id).await;
+    for request_id in ["", REQUEST_ID] {
+        let request = pb::DeleteChatMessageRequest {
+            ticket_id: ticket.id,
+            id: messages[0].id,
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        };
+        let mut request = Request::new(request);
+        request.set_timeout(Duration::from_secs(1));
+        actor.messages.delete_chat_message(request).await.expect_err("the row is held");
+        until_waiting(&mut held.observer, 0).await;
+    }
+    held.release().await;
+    assert_eq!(actor.log().await.len(), 0, "nothing was done after the deadline");
+    actor.delete(ticket.id, messages[0].id).await.expect("the row is free");
+}
+
+#[tokio::test]
+async fn a_statement_does_not_outlive_the_services_time_limit_at_either_door() {
+    let mut settings = default_settings();
+    settings.request_timeout_seconds = 1;
+    let world = World::on(TestDatabase::create().await, settings).await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(1).await;
+    let mut held = HeldTicket::hold(&world.database, ticket.id).await;
+    let path = format!("/platform/v1/tickets/{}/chat_messages/{}", ticket.id, messages[0].id);
+
+    let refused = world.http(&actor).delete(&path).await;
+    assert_eq!(refused.status, 504, "{refused:?}");
+    until_waiting(&mut held.observer, 0).await;
+    actor.delete(ticket.id, messages[0].id).await.expect_err("the row is held");
+    until_waiting(&mut held.observer, 0).await;
+    held.release().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_takes_its_statement_along_whatever_it_was() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(2).await;
+    let (ticket_id, id) = (ticket.id, messages[0].id);
+    let mut holder = hold_messages(&world).await;
+    let mut observer = world.database.connect().await;
+    type Call = futures_util::future::BoxFuture<'static, ()>;
+    let call = |call: fn(Actor, i64, i64) -> Call| call(actor.clone(), ticket_id, id);
+    let calls = [
+        call(|mut actor, ticket_id, _| Box::pin(async move { drop(actor.list(ticket_id).await) })),
+        call(|mut actor, ticket_id, id| Box::pin(async move { drop(actor.delete(ticket_id, id).await) })),
+        call(|mut actor, ticket_id, _| Box::pin(async move { drop(actor.send(ticket_id, customer_message("hello")).await) })),
+        call(|mut actor, _, _| Box::pin(async move { drop(actor.take_in(vec![in_channel("c", 1, "hello")]).await) })),
+        call(|mut actor, ticket_id, _| {
+            let request = pb::ExportChatMessagesRequest { ticket_id, ..Default::default() };
+            Box::pin(async move { drop(actor.messages.export_chat_messages(request).await) })
+        }),
+    ];
+    for call in calls {
+        let call = tokio::spawn(call);
+        until_waiting(&mut observer, 1).await;
+        call.abort();
+        assert!(call.await.is_err_and(|error| error.is_cancelled()));
+        until_waiting(&mut observer, 0).await;
+    }
+    sqlx::raw_sql("rollback").execute(&mut holder).await.expect("the lock is given back");
+
+    assert_eq!(actor.list(ticket_id).await.len(), 2);
+    assert_eq!(actor.log().await.len(), 0);
+    actor.delete(ticket_id, id).await.expect("it may be deleted");
+}
+
+#[tokio::test]
+async fn who_leaves_a_shared_statement_leaves_it_to_the_others() {
+    let (world, proxy) = world_behind_proxy().await;
+    let mut actor = world.actor().await;
+    let (first, _) = actor.ticket_with(1).await;
+    let (second, _) = actor.ticket_with(2).await;
+    let mut observer = world.database.connect().await;
+    let mut holder = hold_messages(&world).await;
+    let list = |ticket_id: i64| {
+        let mut actor = actor.clone();
+        tokio::spawn(async move { actor.list(ticket_id).await.len() })
+    };
+    // The one lane for pages of a test's service is busy with this one.
+    let before = list(first.id);
+    until_waiting(&mut observer, 1).await;
+    let (leaving, staying) = (list(first.id), list(second.id));
+    // What is sent after them on the same line is answered: so both have come, and wait for the lane.
+    let request = pb::GetTicketRequest { id: first.id };
+    actor.clone().tickets.get_ticket(request).await.expect("tickets are free");
+    proxy.executed();
+    before.abort();
+    let shared = async {
+        while !proxy.executed().iter().any(|text| text.contains("message_id > asked.after")) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, shared).await.expect("the lane goes on");
+    until_waiting(&mut observer, 1).await;
+
+    leaving.abort();
+    assert!(leaving.await.is_err_and(|error| error.is_cancelled()));
+    sqlx::raw_sql("rollback").execute(&mut holder).await.expect("the lock is given back");
+    assert_eq!(staying.await.expect("it is answered"), 2);
+    let again = proxy.executed().into_iter().filter(|text| text.contains("message_id > asked.after")).count();
+    assert_eq!(again, 0, "the statement that both shared went on");
+}
