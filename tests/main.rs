@@ -5,6 +5,7 @@
 mod support;
 
 mod attacks;
+mod chaos;
 mod commands;
 mod embedded;
 mod fuzz;

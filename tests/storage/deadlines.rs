@@ -62,7 +62,7 @@ async fn a_statement_does_not_outlive_the_services_time_limit_at_either_door() {
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.closed_ticket_with(1).await;
     let mut held = HeldTicket::hold(&world.database, ticket.id).await;
-    let path = format!("/platform/v1/tickets/{}/chat_messages/{}", ticket.id, messages[0].id);
+    let path = format!("/tickets/{}/chat_messages/{}", ticket.id, messages[0].id);
 
     let refused = world.http(&actor).delete(&path).await;
     assert_eq!(refused.status, 504, "{refused:?}");
@@ -121,24 +121,27 @@ async fn who_leaves_a_shared_statement_leaves_it_to_the_others() {
     // The one lane for pages of a test's service is busy with this one.
     let before = list(first.id);
     until_waiting(&mut observer, 1).await;
+    let alone = session_that_waits(&mut observer).await;
     let (leaving, staying) = (list(first.id), list(second.id));
     // What is sent after them on the same line is answered: so both have come, and wait for the lane.
-    let request = pb::GetTicketRequest { id: first.id };
-    actor.clone().tickets.get_ticket(request).await.expect("tickets are free");
-    proxy.executed();
+    actor.clone().log().await;
+    proxy.parsed();
     before.abort();
-    let shared = async {
-        while !proxy.executed().iter().any(|text| text.contains("message_id > asked.after")) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, shared).await.expect("the lane goes on");
-    until_waiting(&mut observer, 1).await;
+    let shared = async { while [None, alone].contains(&session_that_waits(&mut observer).await) {} };
+    tokio::time::timeout(PATIENCE, shared).await.expect("the lane goes on, on another session");
 
     leaving.abort();
     assert!(leaving.await.is_err_and(|error| error.is_cancelled()));
+    actor.clone().log().await;
     sqlx::raw_sql("rollback").execute(&mut holder).await.expect("the lock is given back");
     assert_eq!(staying.await.expect("it is answered"), 2);
-    let again = proxy.executed().into_iter().filter(|text| text.contains("message_id > asked.after")).count();
-    assert_eq!(again, 0, "the statement that both shared went on");
+    let statements = proxy.parsed().into_iter().filter(|text| text.contains("message_id > asked.after")).count();
+    assert_eq!(statements, 1, "the statement that both shared went on");
+}
+
+/// The session of the lane that waits for a lock, if one does.
+async fn session_that_waits(observer: &mut PgConnection) -> Option<i32> {
+    let waiting = "select pid from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and application_name = 'deskledger lane'";
+    sqlx::query_scalar(waiting).fetch_optional(observer).await.expect("the sessions")
 }

@@ -24,7 +24,7 @@ use crate::support::{Actor, World, pb, refusal};
 const REQUEST_ID: &str = "6f0f0c3e-8b5d-4f0e-9d43-0c6a3a1f6a11";
 
 /// The database is away, and the caller is told when to come again.
-fn assert_unavailable(status: &Status) {
+pub fn assert_unavailable(status: &Status) {
     let refused = refusal(status);
     assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "DATABASE_UNAVAILABLE"));
     let details = status.get_error_details();
@@ -248,4 +248,69 @@ async fn a_deletion_whose_answer_was_lost_is_answered_to_its_repeat_and_logged_o
     let refused = refusal(&actor.delete(ticket.id, messages[1].id).await.expect_err("it was done before"));
     assert_eq!(refused.reason, "CHAT_MESSAGE_ALREADY_DELETED");
     assert_deleted(&mut actor, ticket.id, 2).await;
+}
+
+#[tokio::test]
+async fn a_write_whose_commit_was_not_answered_is_answered_to_its_repeat_and_done_once() {
+    let (world, proxy) = world_behind_proxy().await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(3).await;
+
+    let chat_message = Some(customer_message("hello"));
+    let request = pb::CreateChatMessageRequest { ticket_id: ticket.id, chat_message, request_id: REQUEST_ID.to_owned() };
+    proxy.cut_after("commit");
+    assert_unavailable(&actor.messages.create_chat_message(request.clone()).await.expect_err("the line is cut"));
+    assert!(proxy.has_cut());
+    let listed = actor.list(ticket.id).await;
+    assert_eq!(listed.len(), 4, "it was stored");
+    let repeated = actor.messages.create_chat_message(request).await.expect("it was done before").into_inner();
+    assert_eq!(repeated.chat_message.as_ref(), listed.last());
+
+    let request = pb::BatchDeleteChatMessagesRequest {
+        ticket_id: ticket.id,
+        ids: messages.iter().map(|message| message.id).collect(),
+        request_id: uuid::Uuid::from_u128(0x4000_8000_0000_0000_0001).to_string(),
+        ..Default::default()
+    };
+    proxy.cut_after("commit");
+    assert_unavailable(&actor.messages.batch_delete_chat_messages(request.clone()).await.expect_err("the line is cut"));
+    assert!(proxy.has_cut());
+    assert_deleted(&mut actor, ticket.id, 3).await;
+    actor.messages.batch_delete_chat_messages(request).await.expect("it was done before");
+    assert_deleted(&mut actor, ticket.id, 3).await;
+    assert_eq!(actor.list(ticket.id).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_write_that_meets_others_again_and_again_is_given_up_after_a_bounded_number_of_runs() {
+    for conflict in ["40001", "40P01"] {
+        let world = World::new().await;
+        let mut actor = world.actor().await;
+        let (ticket, messages) = actor.closed_ticket_with(1).await;
+        // A sequence counts what a rollback does not take back.
+        let always = format!(
+            "create sequence runs; grant usage on runs to public;
+             create function meet() returns trigger language plpgsql as $$
+             begin
+                perform nextval('runs');
+                raise exception 'met' using errcode = '{conflict}';
+             end $$;
+             create trigger meet before insert on deletion_logs for each row execute function meet()"
+        );
+        world.database.run(&always).await;
+
+        let refused = actor.delete(ticket.id, messages[0].id).await.expect_err("it meets another one each time");
+        let details = refused.get_error_details();
+        assert_eq!((refusal(&refused).code, refusal(&refused).reason.as_str()), (Code::Aborted, "WRITE_CONFLICT"));
+        assert!(details.retry_info().is_some_and(|retry| retry.retry_delay.is_some()), "{refused:?}");
+        let runs: i64 = sqlx::query_scalar("select last_value from runs")
+            .fetch_one(&mut world.database.connect().await)
+            .await
+            .expect("a count");
+        assert!((2..=10).contains(&runs), "{runs} runs");
+
+        world.database.run("drop trigger meet on deletion_logs").await;
+        actor.delete(ticket.id, messages[0].id).await.expect("nothing is in the way");
+        assert_deleted(&mut actor, ticket.id, 1).await;
+    }
 }

@@ -1,15 +1,17 @@
 //! What the database is relied on for: order among calls that meet, whole effects under faults, few statements, and its own rules.
 
+mod deadlines;
 mod faults;
 mod hold_races;
 mod ingest;
-mod invariants;
+pub mod invariants;
 mod list_milestones;
 mod log_pages;
 mod log_reconciler;
 mod log_sequencer;
 mod migrations;
 mod model;
+mod outages;
 mod pages;
 mod privileges;
 mod proxy;

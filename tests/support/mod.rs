@@ -7,6 +7,7 @@ pub mod collector;
 pub mod database;
 pub mod ingest;
 pub mod methods;
+pub mod own_server;
 pub mod raw;
 pub mod raw_line;
 pub mod door;
