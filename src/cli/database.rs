@@ -68,10 +68,11 @@ impl Database {
             Err(Error::InUse { .. }) if running == Running::Join => (EmbeddedPostgres::socket_dir_of(&server)?, None),
             Err(error) => return Err(error.into()),
         };
-        let owner = PgConnectOptions::new_without_pgpass().socket(socket).port(5432).username("postgres").database(DATABASE_NAME);
-        let owner = tuned(owner, &settings);
-        let options = settings.service_role().map_or_else(|| owner.clone(), |role| owner.clone().username(role));
-        let database = Self { options, owner, owned, settings };
+        let superuser =
+            PgConnectOptions::new_without_pgpass().socket(socket).port(5432).username("postgres").database(DATABASE_NAME);
+        let superuser = tuned(superuser, &settings);
+        let options = settings.service_role().map_or_else(|| superuser.clone(), |role| superuser.clone().username(role));
+        let database = Self { options, owner: superuser, owned, settings };
         database.prepare().await?;
         Ok(database)
     }
