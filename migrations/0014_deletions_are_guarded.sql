@@ -63,12 +63,21 @@ for each row
 when (new.delete_time is not null)
 execute function check_deletion_is_logged();
 
--- What a deletion writes is written by a deletion: before it and after it these columns stay as they are.
+-- What a deletion writes is written by a deletion: before it and after it these columns stay as they are. But who requested it may be
+-- erased from a tombstone.
 create constraint trigger chat_messages_content_check
 after update of message, data, files, delete_time, requested_from, requested_by on chat_messages
 deferrable initially immediate
 for each row
-when (old.delete_time is not null or new.delete_time is null)
+when (
+    (old.delete_time is not null or new.delete_time is null)
+    and (
+        old.delete_time is null
+        or new.requested_by is not null
+        or new.delete_time is distinct from old.delete_time
+        or new.requested_from is distinct from old.requested_from
+    )
+)
 execute function refuse_change();
 
 create constraint trigger deletion_logs_tombstone_check

@@ -9,7 +9,7 @@ use crate::storage::{from_sqlx, named};
 /// The privileges of the service's role: a row for each table and sequence. It deletes no messages, changes no row of the log or of the
 /// holds, and makes neither applications nor credentials. They only grow, as the schema does (docs/decisions/0003): an older build's
 /// service lives on beside a newer one's.
-pub const GRANTS: [(&str, &str); 24] = [
+pub const GRANTS: [(&str, &str); 26] = [
     ("table _sqlx_migrations", "select"),
     ("table applications", "select"),
     ("table tokens", "select"),
@@ -27,6 +27,7 @@ pub const GRANTS: [(&str, &str); 24] = [
     ("table holds", "select, insert"),
     ("table pending_leaves", "select, insert, delete"),
     ("table pending_acts", "select, insert, delete"),
+    ("table log_erasures", "select"),
     ("table log_leaves", "select, insert"),
     ("table log_tiles", "select, insert, update (hashes)"),
     ("table log_heads", "select, update (size, root, fence, signed_size, signed_by, checkpoint)"),
@@ -40,6 +41,8 @@ pub const GRANTS: [(&str, &str); 24] = [
     ("sequence deletion_log_ids", "usage"),
     ("sequence hold_ids", "usage"),
     ("sequence rejected_event_ids", "usage"),
+    // Erases what is old enough, as its owner, and nothing else.
+    ("function erase_deletion_logs(integer, timestamptz, timestamptz, text, timestamptz, bigint, integer)", "execute"),
     // Where the tables are; the name is filled in.
     ("schema", "usage"),
 ];

@@ -284,7 +284,10 @@ async fn no_milestone_passes_a_message_that_is_stored_but_not_committed_and_late
 
     // One that began after the keeper looked does not hold it up: its ids are higher.
     let mut later = world.database.connect().await;
-    sqlx::raw_sql("begin; update chat_messages set message = 'x' where id = 1").execute(&mut later).await.expect("it writes");
+    sqlx::raw_sql("begin; set local session_replication_role = replica; update chat_messages set message = 'x' where id = 1")
+        .execute(&mut later)
+        .await
+        .expect("it writes");
     for (mut late, end) in open.into_iter().zip(["commit", "rollback"]) {
         sqlx::raw_sql(end).execute(&mut late).await.expect("the transaction ends");
     }

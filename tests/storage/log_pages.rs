@@ -119,6 +119,7 @@ const ROWS: i64 = 200_000;
 
 /// Entries three a second, counted as the sequencer counts them.
 const FILL: &str = "
+    set session_replication_role = replica;
     insert into deletion_logs (
         application_key, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
         reason_detail, token_id, content_salt, content_digest

@@ -8,7 +8,7 @@ use crate::support::World;
 use crate::support::database::{SERVICE_ROLE, TestDatabase};
 
 /// Everything in the schema that privileges can be had on, with all that the service's role has. What is changed is named by its column.
-const EXPECTED: [(&str, &str); 24] = [
+const EXPECTED: [(&str, &str); 26] = [
     ("_sqlx_migrations", "select"),
     ("applications", "select"),
     ("applications_key_seq", ""),
@@ -24,6 +24,8 @@ const EXPECTED: [(&str, &str); 24] = [
     ("holds", "insert select"),
     ("list_milestones", "insert select"),
     ("log_heads", "select update(checkpoint) update(fence) update(root) update(signed_by) update(signed_size) update(size)"),
+    ("log_erasure_ids", ""),
+    ("log_erasures", "select"),
     ("log_leaves", "insert select"),
     ("log_sequencer", "select update(expire_time) update(fence) update(holder)"),
     ("log_tiles", "insert select update(hashes)"),
@@ -44,7 +46,7 @@ const EXPECTED: [(&str, &str); 24] = [
 ];
 
 /// Functions that work as their owner, whom the service's role may so make do what it may not do itself.
-const FUNCTIONS_OF_THE_OWNER: [&str; 0] = [];
+const FUNCTIONS_OF_THE_OWNER: [&str; 1] = ["erase_deletion_logs"];
 
 /// The privileges of a role, by what they are on. Of `update` on a whole table the columns are not told.
 async fn privileges(connection: &mut PgConnection, role: &str) -> BTreeMap<String, BTreeSet<String>> {
