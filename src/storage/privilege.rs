@@ -9,10 +9,10 @@ use crate::storage::{from_sqlx, named};
 /// The privileges of the service's role: a row for each table and sequence. It deletes no messages, changes no row of the log or of the
 /// holds, and makes neither applications nor credentials. They only grow, as the schema does (docs/decisions/0003): an older build's
 /// service lives on beside a newer one's.
-pub const GRANTS: [(&str, &str); 26] = [
+pub const GRANTS: [(&str, &str); 27] = [
     ("table _sqlx_migrations", "select"),
     ("table applications", "select"),
-    ("table tokens", "select"),
+    ("table tokens", "select, update (last_use_time)"),
     ("table webhook_keys", "select"),
     (
         "table tickets",
@@ -24,6 +24,7 @@ pub const GRANTS: [(&str, &str); 26] = [
     // What a deletion writes, and the guard of migration 0014 sees to it that only a deletion does.
     ("table chat_messages", "select, insert, update (delete_time, requested_from, requested_by, message, data, files)"),
     ("table deletion_logs", "select, insert"),
+    ("table deletion_quotas", "select, insert, update (hour, reserved)"),
     ("table holds", "select, insert"),
     ("table pending_leaves", "select, insert, delete"),
     ("table pending_acts", "select, insert, delete"),

@@ -8,7 +8,7 @@ use crate::support::World;
 use crate::support::database::{SERVICE_ROLE, TestDatabase};
 
 /// Everything in the schema that privileges can be had on, with all that the service's role has. What is changed is named by its column.
-const EXPECTED: [(&str, &str); 26] = [
+const EXPECTED: [(&str, &str); 27] = [
     ("_sqlx_migrations", "select"),
     ("applications", "select"),
     ("applications_key_seq", ""),
@@ -20,6 +20,7 @@ const EXPECTED: [(&str, &str); 26] = [
     ("deletion_log_counts", "insert select update(count)"),
     ("deletion_log_ids", "usage"),
     ("deletion_logs", "insert select"),
+    ("deletion_quotas", "insert select update(hour) update(reserved)"),
     ("hold_ids", "usage"),
     ("holds", "insert select"),
     ("list_milestones", "insert select"),
@@ -41,7 +42,7 @@ const EXPECTED: [(&str, &str); 26] = [
          update(close_time) update(custom_fields) update(hold_id) update(info) update(issue_time) update(message_count) update(priority) \
          update(related_channels) update(status) update(version)",
     ),
-    ("tokens", "select"),
+    ("tokens", "select update(last_use_time)"),
     ("webhook_keys", "select"),
 ];
 
