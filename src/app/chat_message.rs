@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::app::append::Batch;
-use crate::app::page_cache::{CachedPage, PageKey};
+use crate::app::encoding::Encoding;
+use crate::app::page_cache::PageKey;
 use crate::app::request::{Begun, Repeat};
 use crate::app::retry::Retry;
-use crate::app::work::{Append, MessageAsked};
+use crate::app::work::{Append, MessageAsked, PageWork};
 use crate::domain::caller::Caller;
 use crate::domain::chat_message::{ChatMessage, MAX_PAGE_SIZE, NewChatMessage, Stored};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, RequestId, TicketId};
@@ -19,19 +20,8 @@ use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::measures::CALLS;
 use crate::storage;
-use crate::storage::chat_message::{ExportPosition, Found, PageAsked, PageFound};
+use crate::storage::chat_message::{ExportPosition, Found, PageAsked};
 use crate::storage::request::Effect;
-
-/// How a door writes messages into its answers.
-#[derive(Debug)]
-pub struct Encoding {
-    /// Tells the pages of one encoding from those of another.
-    pub name: &'static str,
-    /// A page ends before the message with which it would pass this many bytes; the first one always stays.
-    pub max_bytes: usize,
-    /// Appends one message.
-    pub write: fn(&ChatMessage<&str>, &mut Vec<u8>),
-}
 
 /// A page of a ticket's messages, written for a door.
 #[derive(Debug)]
@@ -200,7 +190,8 @@ impl App {
         let cached = self.pages.get(application, ticket_id, key);
         let known = known_version.or(cached.as_ref().map(|page| page.version));
         let asked = PageAsked { ticket_id, after: MessageId(after), size: page.size, known_version: known };
-        let found = self.lanes.pages.ask(application, asked).await?.ok_or(Error::TicketNotFound { ticket_id })?;
+        let found = self.lanes.pages.ask(application, PageWork { asked, encoding }).await?;
+        let found = found.ok_or(Error::TicketNotFound { ticket_id })?;
         if known_version == Some(found.version) {
             return Ok(Listed::Unchanged { version: found.version });
         }
@@ -209,9 +200,8 @@ impl App {
         let page = match cached {
             Some(page) => page,
             None => {
-                let page = write_page(&found, after, encoding)?;
-                self.pages.put(application, ticket_id, key, &page);
-                page
+                self.pages.put(application, ticket_id, key, &found);
+                found
             }
         };
         let more = page.last < page.message_count;
@@ -265,27 +255,11 @@ async fn export_part(
     };
     let (after, size) = (MessageId(after.message_id.0.max(0)), MAX_PAGE_SIZE);
     let asked = PageAsked { ticket_id, after, size, known_version: None };
-    let found = storage::chat_message::pages(connection, application, &[asked]).await?.pop().flatten();
-    let found = found.ok_or(Error::TicketNotFound { ticket_id })?;
-    found.messages().map(|message| message.map(ChatMessage::into_owned)).collect()
-}
-
-/// Writes the page that the database answered.
-fn write_page(found: &PageFound, after: i64, encoding: &Encoding) -> Result<CachedPage, Error> {
-    let mut bytes = Vec::new();
-    let mut last = after;
-    for message in found.messages() {
-        let message = message?;
-        let before = bytes.len();
-        (encoding.write)(&message, &mut bytes);
-        if bytes.len() > encoding.max_bytes && before > 0 {
-            bytes.truncate(before);
-            break;
-        }
-        last = message.message_id.0;
-    }
-    bytes.shrink_to_fit();
-    Ok(CachedPage { version: found.version, message_count: found.message_count, last, bytes: bytes.into() })
+    let mut messages = Vec::new();
+    let keep = |_, message: ChatMessage<&str>| messages.push(message.into_owned());
+    let found = storage::chat_message::pages(connection, application, &[asked], keep).await?;
+    found.into_iter().flatten().next().ok_or(Error::TicketNotFound { ticket_id })?;
+    Ok(messages)
 }
 
 async fn stored_before(caller: &Caller, mut repeat: Repeat, asked: &[NewChatMessage]) -> Result<Vec<Stored>, Error> {

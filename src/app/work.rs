@@ -9,8 +9,10 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::app::append::{Batch, MAX_STATEMENT};
 use crate::app::connection::Canceller;
+use crate::app::encoding::{Encoding, PageWriter};
 use crate::app::lane::{Lanes, Work};
-use crate::domain::chat_message::{NewChatMessage, Stored};
+use crate::app::page_cache::CachedPage;
+use crate::domain::chat_message::{ChatMessage, NewChatMessage, Stored};
 use crate::domain::deletion::Order;
 use crate::domain::ids::{ApplicationKey, ChatMessageId, TicketId};
 use crate::domain::random;
@@ -18,7 +20,7 @@ use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::measures::{Connections, LANES, LanesMeasures};
 use crate::storage;
-use crate::storage::chat_message::{Found, PageAsked, PageFound};
+use crate::storage::chat_message::{Found, PageAsked};
 use crate::storage::deletion::{Asked, Attempt};
 
 /// The fewest connections that lanes can do with: one for each kind.
@@ -26,7 +28,7 @@ pub(super) const MIN_CONNECTIONS: u16 = 4;
 
 /// The lanes of each kind.
 pub(super) struct AllLanes {
-    pub(super) pages: Lanes<PageAsked>,
+    pub(super) pages: Lanes<PageWork>,
     pub(super) messages: Lanes<MessageAsked>,
     pub(super) appends: Lanes<Append>,
     pub(super) deletions: Lanes<Delete>,
@@ -60,23 +62,38 @@ impl AllLanes {
     }
 }
 
+/// One page to read and write.
+#[derive(Clone, Copy)]
+pub(super) struct PageWork {
+    pub(super) asked: PageAsked,
+    pub(super) encoding: &'static Encoding,
+}
+
 /// A page costs what it has rows: so one statement reads no more than two of the largest.
-impl Work for PageAsked {
-    type Answer = Option<PageFound>;
+impl Work for PageWork {
+    /// Without messages where the asker has them.
+    type Answer = Option<CachedPage>;
     const NAME: &'static str = LANES[0];
     const CAPACITY: usize = 1000;
     const READS: bool = true;
 
     fn weight(&self) -> usize {
-        usize::try_from(self.size).unwrap_or(Self::CAPACITY)
+        usize::try_from(self.asked.size).unwrap_or(Self::CAPACITY)
     }
 
     fn may_join(&self, _: &Self) -> bool {
         true
     }
 
+    /// Each row is written while it is at hand: kept until its call takes it up, on another CPU perhaps, it costs twice as much.
     async fn run(connection: &mut PgConnection, application: ApplicationKey, works: &[Self]) -> Result<Vec<Self::Answer>, Error> {
-        storage::chat_message::pages(connection, application, works).await
+        let asked: Vec<PageAsked> = works.iter().map(|work| work.asked).collect();
+        let writer = |work: &Self| PageWriter::new(work.encoding, work.asked.after.0, work.asked.size);
+        let mut writers: Vec<PageWriter> = works.iter().map(writer).collect();
+        let write = |at: usize, message: ChatMessage<&str>| writers[at].add(&message);
+        let tickets = storage::chat_message::pages(connection, application, &asked, write).await?;
+        let pages = tickets.into_iter().zip(writers);
+        Ok(pages.map(|(ticket, writer)| ticket.map(|ticket| writer.finish(ticket))).collect())
     }
 }
 

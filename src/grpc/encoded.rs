@@ -1,5 +1,7 @@
 //! Messages written straight into answers: from the bytes of a row to those of the wire, with no copy of a text in between.
 
+use std::iter::repeat_n;
+
 use bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint};
 use prost::{DecodeError, Message};
@@ -100,10 +102,12 @@ fn nested(tag: u32, buffer: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let at = buffer.len();
     buffer.resize(at + ROOM, 0);
     write(buffer);
-    let length = buffer.len() - at - ROOM;
-    let mut prefix = Vec::with_capacity(encoded_len_varint(length as u64));
-    encode_varint(length as u64, &mut prefix);
-    buffer.splice(at..at + ROOM, prefix);
+    let length = (buffer.len() - at - ROOM) as u64;
+    let needed = encoded_len_varint(length);
+    if needed != ROOM {
+        buffer.splice(at..at + ROOM, repeat_n(0, needed));
+    }
+    encode_varint(length, &mut &mut buffer[at..at + needed]);
 }
 
 #[cfg(test)]

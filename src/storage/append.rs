@@ -92,9 +92,8 @@ pub async fn append(
             where (select count(*) from inserted) < cardinality($2)
         )
         -- Of what goes in the sender has the rest.
-        select null::bigint as ordinal, null::bigint as version, ticket.message_count, m.id, m.message_id, m.ticket_id, m.user_sendbird_id,
-            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
-            m.files, m.external_id
+        select m.id, m.message_id, m.ticket_id, m.user_sendbird_id, m.user_type, m.create_time, m.delete_time, m.requested_from,
+            m.requested_by, m.message, m.data, m.files, m.external_id, ticket.message_count
         from ticket
         join (
             select id, message_id, ticket_id, null as user_sendbird_id, null as user_type, null::timestamptz as create_time,
@@ -103,7 +102,7 @@ pub async fn append(
             from inserted
             union all
             select id, message_id, ticket_id, user_sendbird_id, user_type, create_time, delete_time, requested_from, requested_by,
-                message, data, nullif(files, '[]'), external_id
+                message, data, case when jsonb_array_length(files) > 0 then files end, external_id
             from known
         ) m on m.ticket_id = ticket.id
         order by m.ticket_id, m.message_id

@@ -24,9 +24,8 @@ pub async fn all(
 ) -> Result<Vec<ChatMessage>, Error> {
     let statement = sqlx::query!(
         r#"
-        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id, m.message_id, m.ticket_id, m.user_sendbird_id,
-            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
-            nullif(m.files, '[]') as files, m.external_id
+        select m.id, m.message_id, m.ticket_id, m.user_sendbird_id, m.user_type, m.create_time, m.delete_time, m.requested_from,
+            m.requested_by, m.message, m.data, case when jsonb_array_length(m.files) > 0 then m.files end as files, m.external_id
         from chat_messages m
         where m.application_key = $1 and m.id > $2 and m.id <= 9007199254740991
         order by m.id
@@ -54,9 +53,8 @@ pub async fn chosen(
 ) -> Result<Vec<ChatMessage>, Error> {
     let statement = sqlx::query!(
         r#"
-        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, m.id, m.message_id, m.ticket_id, m.user_sendbird_id,
-            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
-            nullif(m.files, '[]') as files, m.external_id
+        select m.id, m.message_id, m.ticket_id, m.user_sendbird_id, m.user_type, m.create_time, m.delete_time, m.requested_from,
+            m.requested_by, m.message, m.data, case when jsonb_array_length(m.files) > 0 then m.files end as files, m.external_id
         from chat_messages m
         where m.application_key = $1
             and m.id > $2

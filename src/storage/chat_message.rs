@@ -1,5 +1,6 @@
 //! Chat messages.
 
+use futures_util::TryStreamExt;
 use sqlx::PgConnection;
 use tracing::Instrument;
 
@@ -23,25 +24,18 @@ pub struct PageAsked {
     pub known_version: Option<i64>,
 }
 
-/// A ticket as a statement found it, with the page asked for, unless the asker has it.
-pub struct PageFound {
+/// A ticket as a statement found it.
+#[derive(Debug, Clone, Copy)]
+pub struct TicketFound {
     /// The ticket's version.
     pub version: i64,
     /// How many messages the ticket has, tombstones included.
     pub message_count: i64,
-    ticket_id: TicketId,
-    rows: Vec<MessageRow>,
 }
 
-impl PageFound {
-    /// The messages, ascending by number.
-    pub fn messages(&self) -> impl Iterator<Item = Result<ChatMessage<&str>, Error>> {
-        self.rows.iter().map(|row| row.message_of(self.ticket_id))
-    }
-}
-
-/// Reads pages of tickets' messages, in one statement and so from one moment, and answers them in the order asked; `None` where there is
-/// no such ticket.
+/// Reads pages of tickets' messages, in one statement and so from one moment. Answers what the tickets are like in the order asked; `None` where
+/// there is no such ticket. `take` is given each message with the place of its page among those asked for, the messages of a page ascending by
+/// number, and none where the asker has the page.
 ///
 /// # Errors
 /// When the database is away.
@@ -49,20 +43,22 @@ pub async fn pages(
     connection: &mut PgConnection,
     application: ApplicationKey,
     asked: &[PageAsked],
-) -> Result<Vec<Option<PageFound>>, Error> {
+    mut take: impl FnMut(usize, ChatMessage<&str>) + Send,
+) -> Result<Vec<Option<TicketFound>>, Error> {
     let ticket_ids: Vec<i64> = asked.iter().map(|page| page.ticket_id.0).collect();
     let afters: Vec<i64> = asked.iter().map(|page| page.after.0).collect();
     let lasts: Vec<i64> = asked.iter().map(|page| page.after.0.saturating_add(page.size)).collect();
     let known_versions: Vec<Option<i64>> = asked.iter().map(|page| page.known_version).collect();
     let statement = sqlx::query!(
         r#"
-        -- What is the same in all rows of a page stands in its first: a third of what a row holds, and of what sending it costs.
-        select case when m.message_id is null or m.message_id - 1 = asked.after then asked.ordinal end as ordinal,
-            case when m.message_id is null or m.message_id - 1 = asked.after then t.version end as version,
-            case when m.message_id is null or m.message_id - 1 = asked.after then t.message_count end as message_count,
-            m.id, m.message_id, null::bigint as ticket_id, m.user_sendbird_id,
-            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
-            nullif(m.files, '[]') as files, m.external_id
+        -- What is the same in all rows of a page stands in its first, as one value: what a row holds is what sending it costs.
+        select m.id, m.message_id, null::bigint as ticket_id, m.user_sendbird_id, m.user_type, m.create_time, m.delete_time,
+            m.requested_from, m.requested_by, m.message, m.data,
+            case when jsonb_array_length(m.files) > 0 then m.files end as files, m.external_id,
+            case
+                when m.message_id is null or m.message_id - 1 = asked.after
+                then array[asked.ordinal, t.version, t.message_count]
+            end as page
         from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
             with ordinality as asked (ticket_id, after, last, known_version, ordinal)
         join tickets t on t.application_key = $1 and t.id = asked.ticket_id
@@ -83,22 +79,25 @@ pub async fn pages(
         &lasts,
         &known_versions as _,
     );
-    let rows = MessageRow::fetch_all(connection, statement).instrument(named("chat_message.pages")).await?;
-    let mut found: Vec<Option<PageFound>> = asked.iter().map(|_| None).collect();
-    let mut at = 0;
-    // The rows of a page come one after the other: the statement joins page by page.
-    for row in rows {
-        if let Some(ordinal) = row.ordinal()? {
-            let (version, message_count) = (row.version()?, row.message_count()?);
-            at = place_of(ordinal, asked.len())?;
-            found[at] = Some(PageFound { ticket_id: asked[at].ticket_id, version, message_count, rows: Vec::new() });
+    let mut found: Vec<Option<TicketFound>> = asked.iter().map(|_| None).collect();
+    let mut at = None;
+    let mut rows = MessageRow::fetch(connection, statement);
+    let read = async {
+        // The rows of a page come one after the other: the statement joins page by page.
+        while let Some(row) = rows.try_next().await? {
+            if let Some([ordinal, version, message_count]) = row.page()? {
+                let place = place_of(ordinal, asked.len())?;
+                found[place] = Some(TicketFound { version, message_count });
+                at = Some(place);
+            }
+            let at = required("page", at)?;
+            if row.has_message()? {
+                take(at, row.message_of(asked[at].ticket_id)?);
+            }
         }
-        let page = required("ordinal", found.get_mut(at).and_then(Option::as_mut))?;
-        if row.has_message()? {
-            page.rows.push(row);
-        }
-    }
-    Ok(found)
+        Ok(found)
+    };
+    read.instrument(named("chat_message.pages")).await
 }
 
 /// A message as a statement found it.
@@ -126,9 +125,9 @@ pub async fn find(
     let (ticket_ids, ids): (Vec<i64>, Vec<i64>) = asked.iter().map(|(ticket_id, id)| (ticket_id.0, id.0)).unzip();
     let statement = sqlx::query!(
         r#"
-        select asked.ordinal, null::bigint as version, null::bigint as message_count, m.id, m.message_id, m.ticket_id, m.user_sendbird_id,
-            m.user_type, m.create_time, m.delete_time, m.requested_from, m.requested_by, m.message, m.data,
-            nullif(m.files, '[]') as files, m.external_id
+        select m.id, m.message_id, m.ticket_id, m.user_sendbird_id, m.user_type, m.create_time, m.delete_time, m.requested_from,
+            m.requested_by, m.message, m.data, case when jsonb_array_length(m.files) > 0 then m.files end as files, m.external_id,
+            asked.ordinal
         from unnest($2::bigint[], $3::bigint[]) with ordinality as asked (ticket_id, id, ordinal)
         join chat_messages m on m.application_key = $1 and m.ticket_id = asked.ticket_id and m.id = asked.id
         "#,
@@ -139,7 +138,7 @@ pub async fn find(
     let rows = MessageRow::fetch_all(connection, statement).instrument(named("chat_message.find")).await?;
     let mut found: Vec<Option<Found>> = asked.iter().map(|_| None).collect();
     for row in rows {
-        let at = place_of(required("ordinal", row.ordinal()?)?, asked.len())?;
+        let at = place_of(row.ordinal()?, asked.len())?;
         found[at] = Some(Found(row));
     }
     Ok(found)
@@ -166,9 +165,8 @@ pub async fn export(
 ) -> Result<Vec<ChatMessage>, Error> {
     let statement = sqlx::query!(
         r#"
-        select null::bigint as ordinal, null::bigint as version, null::bigint as message_count, id, message_id,
-            ticket_id, user_sendbird_id, user_type, create_time, delete_time, requested_from, requested_by, message, data,
-            nullif(files, '[]') as files, external_id
+        select id, message_id, ticket_id, user_sendbird_id, user_type, create_time, delete_time, requested_from, requested_by, message, data,
+            case when jsonb_array_length(files) > 0 then files end as files, external_id
         from chat_messages
         where application_key = $1 and (ticket_id, message_id) > ($2, $3)
         order by ticket_id, message_id

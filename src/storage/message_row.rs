@@ -1,24 +1,32 @@
 //! The rows of statements that answer messages, read by position and without a copy of their texts.
 
+use std::fmt::Debug;
+use std::future::ready;
+
 use chrono::{DateTime, Utc};
+use futures_util::{Stream, TryStreamExt};
+use serde::de::DeserializeOwned;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgRow, PgStatement};
 use sqlx::types::Json;
-use sqlx::{Decode, Execute, Executor, PgConnection, Postgres, Row, SqlStr};
+use sqlx::{Execute, Executor, PgConnection, Postgres, Row, SqlStr, ValueRef};
 
-use crate::domain::agent::Agent;
-use crate::domain::chat_message::{ChatMessage, File, UserType};
+use crate::domain::chat_message::{ChatMessage, UserType};
 use crate::domain::ids::{ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
-use crate::storage::{deletion_of, from_sqlx, known, required};
+use crate::storage::{Inconsistent, deletion_of, from_sqlx, known, required};
 
 /// A row of a statement whose columns are these, in this order:
 ///
-/// `ordinal` (the place among what was asked, from 1, where the statement answers several), `version` and `message_count` (the ticket's as the
-/// statement saw them, where it reads the ticket), `id`, `message_id`, `ticket_id`, `user_sendbird_id`, `user_type`, `create_time`,
-/// `delete_time`, `requested_from`, `requested_by`, `message`, `data`, `files` (null where there are none, which is nearly always),
-/// `external_id`. The statements that join messages to a ticket may have none: then the columns from `id` on are null.
+/// `id`, `message_id`, `ticket_id`, `user_sendbird_id`, `user_type`, `create_time`, `delete_time`, `requested_from`, `requested_by`, `message`,
+/// `data`, `files` (null where there are none, which is nearly always), `external_id`, and one more, which is the statement's own. The
+/// statements that join messages to a ticket may have none: then these are null.
 pub(super) struct MessageRow(PgRow);
+
+/// Where the statement's own column is.
+const OWN: usize = 13;
+/// The database counts microseconds from 2000-01-01.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A statement that stays prepared on its connection. What the checked macros make is taken for one that is run once, when its rows are read as
 /// they are: sqlx asks it whether it has arguments after it has taken them.
@@ -48,56 +56,71 @@ impl MessageRow {
         connection: &mut PgConnection,
         statement: impl Execute<'q, Postgres> + 'q,
     ) -> Result<Vec<Self>, Error> {
-        let rows = connection.fetch_all(Prepared(statement)).await.map_err(from_sqlx)?;
-        Ok(rows.into_iter().map(Self).collect())
+        Self::fetch(connection, statement).try_collect().await
     }
 
-    pub(super) fn ordinal(&self) -> Result<Option<i64>, Error> {
-        self.get(0)
+    /// Runs a statement and takes its rows one by one.
+    pub(super) fn fetch<'c, 'q: 'c>(
+        connection: &'c mut PgConnection,
+        statement: impl Execute<'q, Postgres> + 'q,
+    ) -> impl Stream<Item = Result<Self, Error>> + Unpin + 'c {
+        let steps = connection.fetch_many(Prepared(statement));
+        steps.map_err(from_sqlx).try_filter_map(|step| ready(Ok(step.right().map(Self))))
     }
 
-    pub(super) fn version(&self) -> Result<i64, Error> {
-        required("version", self.get(1)?)
+    /// The statement's own column as the place among what was asked, from 1.
+    pub(super) fn ordinal(&self) -> Result<i64, Error> {
+        required("ordinal", self.integer(OWN)?)
     }
 
+    /// The statement's own column as the ticket's count of messages.
     pub(super) fn message_count(&self) -> Result<i64, Error> {
-        required("message_count", self.get(2)?)
+        required("message_count", self.integer(OWN)?)
+    }
+
+    /// The statement's own column as what a page's first row says: its place among those asked, its ticket's version and count of messages.
+    pub(super) fn page(&self) -> Result<Option<[i64; 3]>, Error> {
+        if self.bytes(OWN)?.is_none() {
+            return Ok(None);
+        }
+        let numbers: Vec<i64> = self.0.try_get_unchecked(OWN).map_err(from_sqlx)?;
+        numbers.try_into().map(Some).map_err(|numbers| unexpected("page", &numbers))
     }
 
     pub(super) fn has_message(&self) -> Result<bool, Error> {
-        Ok(self.get::<i64>(3)?.is_some())
+        Ok(self.bytes(0)?.is_some())
     }
 
     pub(super) fn ids(&self) -> Result<(ChatMessageId, MessageId, TicketId), Error> {
         Ok((
-            ChatMessageId(required("id", self.get(3)?)?),
-            MessageId(required("message_id", self.get(4)?)?),
-            TicketId(required("ticket_id", self.get(5)?)?),
+            ChatMessageId(required("id", self.integer(0)?)?),
+            MessageId(required("message_id", self.integer(1)?)?),
+            TicketId(required("ticket_id", self.integer(2)?)?),
         ))
     }
 
     pub(super) fn message(&self) -> Result<ChatMessage<&str>, Error> {
-        self.message_of(TicketId(required("ticket_id", self.get(5)?)?))
+        self.message_of(TicketId(required("ticket_id", self.integer(2)?)?))
     }
 
     /// The message of a row that leaves its ticket out.
     pub(super) fn message_of(&self, ticket_id: TicketId) -> Result<ChatMessage<&str>, Error> {
-        let deletion = match self.get::<DateTime<Utc>>(9)? {
+        let deletion = match self.time(6)? {
             None => None,
-            time => deletion_of(time, self.get(10)?, self.get::<Json<Agent>>(11)?.map(|Json(agent)| agent))?,
+            time => deletion_of(time, self.text(7)?, self.json(8)?)?,
         };
         Ok(ChatMessage {
-            id: ChatMessageId(required("id", self.get(3)?)?),
-            message_id: MessageId(required("message_id", self.get(4)?)?),
+            id: ChatMessageId(required("id", self.integer(0)?)?),
+            message_id: MessageId(required("message_id", self.integer(1)?)?),
             ticket_id,
-            user_sendbird_id: required("user_sendbird_id", self.get(6)?)?,
-            user_type: known(&UserType::ALL, UserType::as_str, "user_type", required("user_type", self.get(7)?)?)?,
-            create_time: required("create_time", self.get(8)?)?,
+            user_sendbird_id: required("user_sendbird_id", self.text(3)?)?,
+            user_type: known(&UserType::ALL, UserType::as_str, "user_type", required("user_type", self.text(4)?)?)?,
+            create_time: required("create_time", self.time(5)?)?,
             deletion,
-            message: required("message", self.get(12)?)?,
-            data: required("data", self.get(13)?)?,
-            files: self.get::<Json<Vec<File>>>(14)?.map_or_else(Vec::new, |Json(files)| files),
-            external_id: self.get(15)?,
+            message: required("message", self.text(9)?)?,
+            data: required("data", self.text(10)?)?,
+            files: self.json(11)?.unwrap_or_default(),
+            external_id: self.text(12)?,
         })
     }
 
@@ -105,8 +128,39 @@ impl MessageRow {
         self.message().map(ChatMessage::into_owned)
     }
 
-    /// The statements are checked when they are compiled, so that the type is not checked for each value again.
-    fn get<'r, T: Decode<'r, Postgres>>(&'r self, column: usize) -> Result<Option<T>, Error> {
-        self.0.try_get_unchecked(column).map_err(from_sqlx)
+    fn integer(&self, column: usize) -> Result<Option<i64>, Error> {
+        let number = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).map_err(|_| unexpected("integer", bytes));
+        self.bytes(column)?.map(number).transpose()
     }
+
+    fn time(&self, column: usize) -> Result<Option<DateTime<Utc>>, Error> {
+        let time = |micros: i64| {
+            let time = micros.checked_add(EPOCH_MICROS).and_then(DateTime::from_timestamp_micros);
+            time.ok_or_else(|| unexpected("time", micros))
+        };
+        self.integer(column)?.map(time).transpose()
+    }
+
+    fn text(&self, column: usize) -> Result<Option<&str>, Error> {
+        self.bytes(column)?.map(|bytes| str::from_utf8(bytes).map_err(Error::internal)).transpose()
+    }
+
+    fn json<T: DeserializeOwned + 'static>(&self, column: usize) -> Result<Option<T>, Error> {
+        if self.bytes(column)?.is_none() {
+            return Ok(None);
+        }
+        let Json(value) = self.0.try_get_unchecked(column).map_err(from_sqlx)?;
+        Ok(Some(value))
+    }
+
+    /// A value as it came, in PostgreSQL's binary form: its integers and texts need no decoder, which would take longer than all the rest.
+    /// The statements are checked when they are compiled, so that types are not checked again.
+    fn bytes(&self, column: usize) -> Result<Option<&[u8]>, Error> {
+        let value = self.0.try_get_raw(column).map_err(from_sqlx)?;
+        if value.is_null() { Ok(None) } else { value.as_bytes().map(Some).map_err(Error::internal) }
+    }
+}
+
+fn unexpected(column: &'static str, value: impl Debug) -> Error {
+    Error::internal(Inconsistent { column, value: format!("{value:?}") })
 }
