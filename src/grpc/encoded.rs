@@ -77,16 +77,23 @@ fn write(message: &ChatMessage<&str>, buffer: &mut Vec<u8>) {
 fn integer(tag: u32, value: i64, buffer: &mut Vec<u8>) {
     if value != 0 {
         encode_key(tag, WireType::Varint, buffer);
-        encode_varint(value.cast_unsigned(), buffer);
+        varint(value.cast_unsigned(), buffer);
     }
 }
 
 fn text(tag: u32, value: &str, buffer: &mut Vec<u8>) {
     if !value.is_empty() {
         encode_key(tag, WireType::LengthDelimited, buffer);
-        encode_varint(value.len() as u64, buffer);
+        varint(value.len() as u64, buffer);
         buffer.extend_from_slice(value.as_bytes());
     }
+}
+
+/// A number, added in one piece: byte by byte each would look for room.
+fn varint(value: u64, buffer: &mut Vec<u8>) {
+    let (mut bytes, length) = ([0; 10], encoded_len_varint(value));
+    encode_varint(value, &mut bytes.as_mut_slice());
+    buffer.extend_from_slice(&bytes[..length]);
 }
 
 /// A message that is small, or seldom there: so it is made first.

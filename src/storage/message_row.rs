@@ -156,8 +156,11 @@ impl MessageRow {
     /// A value as it came, in PostgreSQL's binary form: its integers and texts need no decoder, which would take longer than all the rest.
     /// The statements are checked when they are compiled, so that types are not checked again.
     fn bytes(&self, column: usize) -> Result<Option<&[u8]>, Error> {
-        let value = self.0.try_get_raw(column).map_err(from_sqlx)?;
-        if value.is_null() { Ok(None) } else { value.as_bytes().map(Some).map_err(Error::internal) }
+        match self.0.try_get_raw(column) {
+            Ok(value) if value.is_null() => Ok(None),
+            Ok(value) => value.as_bytes().map(Some).map_err(Error::internal),
+            Err(error) => Err(from_sqlx(error)),
+        }
     }
 }
 
