@@ -20,6 +20,7 @@ use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::measures::CALLS;
 use crate::storage;
+use crate::storage::append::Asked;
 use crate::storage::chat_message::{ExportPosition, Found, PageAsked};
 use crate::storage::request::Effect;
 
@@ -100,16 +101,21 @@ impl App {
         key: Option<&RequestKey>,
     ) -> Result<Vec<Stored>, Error> {
         let messages = Arc::new(messages);
-        if key.is_none() {
-            let append = Append { ticket_id, messages: messages.clone(), now: self.now() };
-            match self.lanes.appends.ask(caller.application, append).await {
+        if key.is_none() || messages.len() == 1 {
+            let append = Append { ticket_id, messages: messages.clone(), key: key.copied(), now: self.now() };
+            let stored = match self.lanes.appends.ask(caller.application, append).await {
+                Ok(stored) => stored.into_iter().collect::<Option<_>>().ok_or(Error::TicketNotFound { ticket_id }),
+                Err(error) => Err(error),
+            };
+            match stored {
                 // It met another write, or shared a statement with what did: now by itself.
                 Err(Error::WriteConflict) => {}
-                Ok(stored) => return stored.into_iter().collect::<Option<_>>().ok_or(Error::TicketNotFound { ticket_id }),
-                Err(error) => return Err(error),
+                // With a request id that is reused this is not what is told.
+                Err(Error::TicketNotFound { .. }) if key.is_some() => {}
+                stored => return stored,
             }
         }
-        let batch = Batch::new(messages.iter().map(|message| (ticket_id, message)));
+        let batch = Batch::new(messages.iter().map(|message| Asked::unclaimed(ticket_id, message)));
         let mut retry = Retry::new();
         loop {
             let outcome = match key {

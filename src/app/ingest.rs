@@ -23,9 +23,9 @@ use crate::domain::random;
 use crate::domain::violation::FieldViolation;
 use crate::error::Error;
 use crate::measures::CALLS;
-use crate::storage;
 use crate::storage::deletion::Asked;
 use crate::storage::ingest::{OfCustomer, Opening};
+use crate::storage::{self, append};
 
 /// The customer of a ticket that is opened by somebody else's message.
 const UNKNOWN_CUSTOMER: &str = "unknown";
@@ -164,7 +164,8 @@ impl App {
         }
         erase_rejected(connection, caller, &incoming).await?;
         let tickets = self.tickets_of(connection, caller, &incoming).await?;
-        let messages = tickets.into_iter().zip(&incoming).map(|(ticket, incoming)| (ticket, &incoming.message));
+        let messages = tickets.into_iter().zip(&incoming);
+        let messages = messages.map(|(ticket_id, incoming)| append::Asked::unclaimed(ticket_id, &incoming.message));
         let stored = Batch::new(messages).store(connection, caller.application, self.now()).await?;
         let Deletions { tombstones, held } = self.delete_upstream(connection, caller, &incoming, &stored).await?;
         if !held.is_empty() {

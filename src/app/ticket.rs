@@ -20,6 +20,7 @@ use crate::domain::ticket::{Closing, DEFAULT_CLOSE_STATUS, NewTicket, Ticket, Ti
 use crate::error::Error;
 use crate::measures::CALLS;
 use crate::storage;
+use crate::storage::append::Asked;
 use crate::storage::request::Effect;
 
 /// A change of one ticket, decided under the lock on its row.
@@ -279,7 +280,8 @@ impl App {
                 }
                 let now = self.now();
                 if let Some(message) = message {
-                    stored = storage::append::append(connection, application, &[(id, *message)], now).await?.pop().flatten();
+                    let asked = [Asked::unclaimed(id, message)];
+                    stored = storage::append::append(connection, application, &asked, now).await?.pop().flatten();
                 }
                 let closing = Closing { time: now, status: DEFAULT_CLOSE_STATUS.to_owned(), comment: (*comment).to_owned() };
                 storage::ticket::close(connection, application, id, &closing).await?;

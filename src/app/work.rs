@@ -1,5 +1,6 @@
 //! What lanes do: the statements that calls share, and how many calls one takes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ use crate::domain::random;
 use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::measures::{Connections, LANES, LanesMeasures};
-use crate::storage;
 use crate::storage::chat_message::{Found, PageAsked};
 use crate::storage::deletion::{Asked, Attempt};
+use crate::storage::{self, append};
 
 /// The fewest connections that lanes can do with: one for each kind.
 pub(super) const MIN_CONNECTIONS: u16 = 4;
@@ -128,7 +129,23 @@ impl Work for MessageAsked {
 pub(super) struct Append {
     pub(super) ticket_id: TicketId,
     pub(super) messages: Arc<Vec<NewChatMessage>>,
+    /// Only with a single message: a request id to claim for it.
+    pub(super) key: Option<RequestKey>,
     pub(super) now: DateTime<Utc>,
+}
+
+impl Append {
+    fn asked(&self) -> impl Iterator<Item = append::Asked<'_>> {
+        let (ticket_id, key) = (self.ticket_id, self.key.as_ref());
+        self.messages.iter().map(move |message| append::Asked { ticket_id, message, key })
+    }
+
+    /// Whether both have a message that is known by the same id.
+    fn repeats<'a>(&'a self, other: &'a Self) -> bool {
+        let external_ids = |append: &'a Self| append.messages.iter().filter_map(|message| message.external_id.as_deref());
+        let known: HashSet<&str> = external_ids(self).collect();
+        self.ticket_id == other.ticket_id && external_ids(other).any(|id| known.contains(id))
+    }
 }
 
 impl Work for Append {
@@ -142,12 +159,17 @@ impl Work for Append {
         self.messages.len()
     }
 
-    fn may_join(&self, _: &Self) -> bool {
-        true
+    /// The statement claims a request id once, and for a message that it is given once.
+    fn may_join(&self, other: &Self) -> bool {
+        match (self.key, other.key) {
+            (None, None) => true,
+            (Some(one), Some(another)) if one.id == another.id => false,
+            _ => !self.repeats(other),
+        }
     }
 
     async fn run(connection: &mut PgConnection, application: ApplicationKey, works: &[Self]) -> Result<Vec<Self::Answer>, Error> {
-        let messages = works.iter().flat_map(|work| work.messages.iter().map(|message| (work.ticket_id, message)));
+        let messages = works.iter().flat_map(Self::asked);
         // One moment for all, or messages of one ticket might not be stored in the order of their times.
         let now = works.iter().map(|work| work.now).max().unwrap_or_default();
         let mut stored = Batch::new(messages).append(connection, application, now).await?.into_iter();

@@ -6,35 +6,61 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::domain::chat_message::{ChatMessage, File, NewChatMessage, Stored};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
+use crate::domain::request::RequestKey;
 use crate::error::Error;
 use crate::storage::message_row::MessageRow;
 use crate::storage::named;
 
-/// Stores messages at the end of their tickets, in their order. Each is answered, in the same order: stored, or the one that has its
-/// external id already; `None` when there is no such ticket. No two messages of a ticket may have the same external id.
+/// One message to store.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its ticket.
+    pub ticket_id: TicketId,
+    /// The message.
+    pub message: &'a NewChatMessage,
+    /// Claims this request id for it, whether it is stored or known already. Without its ticket nothing is claimed.
+    pub key: Option<&'a RequestKey>,
+}
+
+impl<'a> Asked<'a> {
+    /// A message for which no request id is claimed.
+    #[must_use]
+    pub fn unclaimed(ticket_id: TicketId, message: &'a NewChatMessage) -> Self {
+        Self { ticket_id, message, key: None }
+    }
+}
+
+/// Stores messages at the end of their tickets, in their order, and claims request ids for them. Each is answered, in the same order: stored,
+/// or the one that has its external id already; `None` when there is no such ticket. No two messages of a ticket may have the same external
+/// id, and no two the same request id.
 ///
 /// Numbers are taken from the tickets' rows under their locks, only for what goes in: so they have no gaps.
 ///
 /// # Errors
-/// [`Error::WriteConflict`] when another sender stores one of the external ids at the same time; when the database is away.
+/// [`Error::WriteConflict`] when another sender stores one of the external ids at the same time, or a request id was claimed before; when the
+/// database is away.
 #[expect(clippy::too_many_lines, reason = "the statement is long, and is read best in one piece")]
 pub async fn append(
     connection: &mut PgConnection,
     application: ApplicationKey,
-    messages: &[(TicketId, &NewChatMessage)],
+    asked: &[Asked<'_>],
     now: DateTime<Utc>,
 ) -> Result<Vec<Option<Stored>>, Error> {
-    let ticket_ids: Vec<i64> = messages.iter().map(|(ticket_id, _)| ticket_id.0).collect();
-    let user_sendbird_ids: Vec<&str> = messages.iter().map(|(_, message)| message.user_sendbird_id.as_str()).collect();
-    let user_types: Vec<&str> = messages.iter().map(|(_, message)| message.user_type.as_str()).collect();
-    let create_times: Vec<DateTime<Utc>> = messages.iter().map(|(_, message)| message.create_time.unwrap_or(now)).collect();
-    let contents: Vec<&str> = messages.iter().map(|(_, message)| message.message.as_str()).collect();
-    let data: Vec<&str> = messages.iter().map(|(_, message)| message.data.as_str()).collect();
-    let files: Vec<Json<&[File]>> = messages.iter().map(|(_, message)| Json(message.files.as_slice())).collect();
-    let external_ids: Vec<Option<&str>> = messages.iter().map(|(_, message)| message.external_id.as_deref()).collect();
+    let ticket_ids: Vec<i64> = asked.iter().map(|asked| asked.ticket_id.0).collect();
+    let user_sendbird_ids: Vec<&str> = asked.iter().map(|asked| asked.message.user_sendbird_id.as_str()).collect();
+    let user_types: Vec<&str> = asked.iter().map(|asked| asked.message.user_type.as_str()).collect();
+    let create_times: Vec<DateTime<Utc>> = asked.iter().map(|asked| asked.message.create_time.unwrap_or(now)).collect();
+    let contents: Vec<&str> = asked.iter().map(|asked| asked.message.message.as_str()).collect();
+    let data: Vec<&str> = asked.iter().map(|asked| asked.message.data.as_str()).collect();
+    let files: Vec<Json<&[File]>> = asked.iter().map(|asked| Json(asked.message.files.as_slice())).collect();
+    let external_ids: Vec<Option<&str>> = asked.iter().map(|asked| asked.message.external_id.as_deref()).collect();
+    let keys = || asked.iter().map(|asked| asked.key);
+    let request_ids: Vec<Option<Uuid>> = keys().map(|key| key.map(|key| key.id.0)).collect();
+    let request_digests: Vec<Option<&[u8]>> = keys().map(|key| key.map(|key| key.digest.as_slice())).collect();
     let statement = sqlx::query!(
         r#"
         with ticket as materialized (
@@ -90,6 +116,22 @@ pub async fn append(
             ) found
             -- Looked for only when something was left out.
             where (select count(*) from inserted) < cardinality($2)
+        ),
+        claimed as (
+            insert into requests (application_key, request_id, digest, create_time, ticket_id, chat_message_ids, duplicates)
+            select $1, asked.request_id, asked.request_digest, $13, asked.ticket_id, array[coalesce(asked.known_id, inserted.id)],
+                array[asked.known_id is not null]
+            from (
+                -- What is not known is numbered as above.
+                select asked.*, known.id as known_id,
+                    row_number() over (partition by asked.ticket_id, known.id is null order by asked.ordinal) as number
+                from unnest($2, $9, $10::uuid[], $11::bytea[])
+                    with ordinality as asked (ticket_id, external_id, request_id, request_digest, ordinal)
+                left join known on known.ticket_id = asked.ticket_id and known.external_id = asked.external_id
+            ) asked
+            join ticket on ticket.id = asked.ticket_id
+            left join inserted on inserted.ticket_id = asked.ticket_id and inserted.message_id = ticket.message_count + asked.number
+            where asked.request_id is not null and $12
         )
         -- Of what goes in the sender has the rest.
         select m.id, m.message_id, m.ticket_id, m.user_sendbird_id, m.user_type, m.create_time, m.delete_time, m.requested_from,
@@ -116,18 +158,18 @@ pub async fn append(
         &data as _,
         &files as _,
         &external_ids as _,
+        &request_ids as _,
+        &request_digests as _,
+        keys().any(|key| key.is_some()),
+        now,
     );
     let rows = MessageRow::fetch_all(connection, statement).instrument(named("append.append")).await?;
-    in_order_of(messages, &rows, now)
+    in_order_of(asked, &rows, now)
 }
 
 /// Brings the answer of [`append`] into the order of what was asked. What has a number above its ticket's count before was stored, in the
 /// order asked; the rest was there.
-fn in_order_of(
-    asked: &[(TicketId, &NewChatMessage)],
-    rows: &[MessageRow],
-    now: DateTime<Utc>,
-) -> Result<Vec<Option<Stored>>, Error> {
+fn in_order_of(asked: &[Asked<'_>], rows: &[MessageRow], now: DateTime<Utc>) -> Result<Vec<Option<Stored>>, Error> {
     let mut stored: HashMap<TicketId, VecDeque<(ChatMessageId, MessageId)>> = HashMap::new();
     let mut known: HashMap<(TicketId, String), ChatMessage> = HashMap::new();
     for row in rows {
@@ -138,7 +180,7 @@ fn in_order_of(
             known.insert((ticket_id, external_id.to_owned()), row.owned_message()?);
         }
     }
-    let answer_to = |(ticket_id, message): &(TicketId, &NewChatMessage)| {
+    let answer_to = |Asked { ticket_id, message, .. }: &Asked<'_>| {
         let duplicate = message.external_id.as_ref().and_then(|external_id| known.remove(&(*ticket_id, external_id.clone())));
         if let Some(message) = duplicate {
             return Some(Stored { message, duplicate: true });
