@@ -36,12 +36,20 @@ pub struct Case {
 
 #[derive(Debug, Clone, Copy)]
 enum Call {
-    List { tickets: Tickets, deep: bool },
+    List {
+        tickets: Tickets,
+        deep: bool,
+    },
     Get,
     Create,
     BatchCreate,
-    Delete,
-    Logs { deep: bool },
+    /// At most so many in a second, where that is given.
+    Delete {
+        per_second: Option<u32>,
+    },
+    Logs {
+        deep: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +64,7 @@ enum Tickets {
 use Pages::{FromDatabase, InMemory};
 
 /// In the order in which they are measured: what reads goes before what changes the data.
-pub const CASES: [Case; 11] = [
+pub const CASES: [Case; 12] = [
     reading(
         "list",
         "list 50, uniform tickets, nothing in memory",
@@ -85,7 +93,15 @@ pub const CASES: [Case; 11] = [
     reading("logs-deep", "list 50 of the log, deep page", Call::Logs { deep: true }, InMemory, None),
     writing("create", "create one message", Call::Create, WRITES, WRITERS, None),
     writing("batch-create", "batch ingest, 500 a batch (rows)", Call::BatchCreate, BATCHES, BATCHERS, Some(0.8)),
-    writing("delete", "delete with its log, 64 in flight, durable", Call::Delete, WRITES, WRITERS, Some(0.85)),
+    writing("delete", "delete with its log, 64 in flight, durable", Call::Delete { per_second: None }, WRITES, WRITERS, Some(0.85)),
+    writing(
+        "merge",
+        "delete 2,000 a second: until the log's tree has it",
+        Call::Delete { per_second: Some(2_000) },
+        WRITES,
+        WRITERS,
+        None,
+    ),
 ];
 
 const fn reading(name: &'static str, title: &'static str, call: Call, pages: Pages, target: Option<f64>) -> Case {
@@ -110,7 +126,7 @@ impl Case {
             Call::Get => workload::get(dataset, seed),
             Call::Create => workload::create(dataset, seed),
             Call::BatchCreate => workload::batch_create(dataset, seed),
-            Call::Delete => workload::delete(dataset, run),
+            Call::Delete { .. } => workload::delete(dataset, run),
             Call::Logs { deep } => workload::logs(dataset, skip(deep, dataset.deep_logs())),
         }
     }
@@ -122,7 +138,7 @@ impl Case {
             Call::Get => "get_chat_message.sql",
             Call::Create => "create_chat_message.sql",
             Call::BatchCreate => "batch_create_chat_messages.sql",
-            Call::Delete => "delete_chat_message.sql",
+            Call::Delete { .. } => "delete_chat_message.sql",
             Call::Logs { .. } => "list_deletion_logs.sql",
         }
     }
@@ -150,7 +166,7 @@ impl Case {
                 ("data", DATA.to_owned()),
             ],
             Call::BatchCreate => batch(),
-            Call::Delete => vec![
+            Call::Delete { .. } => vec![
                 ("clients", self.clients.to_string()),
                 ("turn", "0".to_owned()),
                 ("stride", STRIDE.to_string()),
@@ -180,7 +196,12 @@ impl Case {
 
     /// Whether it deletes, so that there must be something to delete.
     pub fn deletes(&self) -> bool {
-        matches!(self.call, Call::Delete)
+        matches!(self.call, Call::Delete { .. })
+    }
+
+    /// How many calls begin in a second at most, where what counts is not how many are answered.
+    pub fn per_second(&self) -> Option<u32> {
+        if let Call::Delete { per_second } = self.call { per_second } else { None }
     }
 
     /// The same, where rows are counted as things in memory are.
@@ -197,7 +218,7 @@ impl Case {
     pub fn effect(&self) -> Option<&'static str> {
         match self.call {
             Call::Create | Call::BatchCreate => Some("select sum(message_count)::bigint from tickets"),
-            Call::Delete => Some("select count(*) from deletion_logs"),
+            Call::Delete { .. } => Some("select count(*) from deletion_logs"),
             Call::List { .. } | Call::Get | Call::Logs { .. } => None,
         }
     }

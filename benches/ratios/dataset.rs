@@ -102,7 +102,7 @@ impl Dataset {
 
     /// Says what was loaded, so that a database that was kept is known again.
     pub fn mark(&self) -> String {
-        format!("{self:?} 1")
+        format!("{self:?} 2")
     }
 
     /// The statements that load it, for the application's key.
@@ -151,12 +151,21 @@ impl Dataset {
                 where application_key = {application_key} and ticket_id = {LARGE_TICKET} and delete_time is not null
                 order by message_id"
             ),
+            // As the sequencer counts what it puts into the tree.
+            format!(
+                "insert into deletion_log_counts (application_key, unit, start_time, count)
+                select application_key, unit.name, date_trunc(unit.name, delete_time, 'UTC'), count(*)
+                from deletion_logs
+                cross join unnest(array['day', 'hour', 'minute', 'second']) as unit (name)
+                where application_key = {application_key}
+                group by 1, 2, 3"
+            ),
             format!(
                 "select setval('ticket_ids', {tickets}), setval('chat_message_ids', {})",
                 (tickets + 1) * IDS_PER_TICKET
             ),
             "reset session_replication_role".to_owned(),
-            "vacuum (analyze) tickets, chat_messages, deletion_logs".to_owned(),
+            "vacuum (analyze) tickets, chat_messages, deletion_logs, deletion_log_counts".to_owned(),
         ]
     }
 

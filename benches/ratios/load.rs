@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::client::{Connection, Target};
 use crate::workload::Workload;
@@ -30,6 +30,14 @@ pub struct Meter {
     stopped: Cell<bool>,
     done: Cell<u64>,
     latencies: RefCell<Histogram<u64>>,
+    pace: Option<Pace>,
+}
+
+/// When operations begin that do not begin as soon as they can.
+struct Pace {
+    begin: Instant,
+    each: Duration,
+    next: Cell<u32>,
 }
 
 /// How long to load.
@@ -52,13 +60,24 @@ pub struct Counted<S> {
 }
 
 impl Meter {
-    pub fn new() -> anyhow::Result<Rc<Self>> {
+    /// At most so many operations begin in a second, where that is given.
+    pub fn new(per_second: Option<u32>) -> anyhow::Result<Rc<Self>> {
+        let pace = |per_second| Pace { begin: Instant::now(), each: Duration::from_secs(1) / per_second, next: Cell::new(0) };
         Ok(Rc::new(Self {
             counting: Cell::new(false),
             stopped: Cell::new(false),
             done: Cell::new(0),
             latencies: RefCell::new(Histogram::new_with_bounds(1, LONGEST_US, 3)?),
+            pace: per_second.map(pace),
         }))
+    }
+
+    /// Waits until the next operation may begin.
+    async fn turn(&self) {
+        if let Some(Pace { begin, each, next }) = &self.pace {
+            let turn = next.replace(next.get() + 1);
+            sleep_until((*begin + *each * turn).into()).await;
+        }
     }
 
     pub fn stopped(&self) -> bool {
@@ -130,6 +149,7 @@ pub fn callers(meter: &Rc<Meter>, connections: &[Connection], workload: Workload
         let (meter, next) = (meter.clone(), next.clone());
         Box::pin(async move {
             while !meter.stopped() {
+                meter.turn().await;
                 let asked = (next.borrow_mut())();
                 let begin = Instant::now();
                 let answer = connection.call(&target, asked.message).await?;

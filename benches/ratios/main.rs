@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod markdown;
 mod measure;
+mod merge;
 mod options;
 mod peers;
 mod pgbench;
@@ -31,6 +32,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::case::{CASES, Case};
+use crate::copy::Target;
 use crate::database::Database;
 use crate::dataset::Dataset;
 use crate::machine::Machine;
@@ -116,17 +118,29 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
 /// Measures a case in rounds, the contestants in turn, so that what changes with time changes for all of them.
 async fn compare(bench: &mut Bench, case: Case) -> anyhow::Result<CaseResult> {
-    let mut contestants = vec![Contestant::Ours, Contestant::Pgbench];
+    let mut contestants = vec![Contestant::Ours];
+    if case.per_second().is_none() {
+        contestants.push(Contestant::Pgbench);
+        if case.deletes() {
+            contestants.push(Contestant::WithoutTree);
+        }
+    }
     if case.copies() {
-        contestants.extend([Contestant::Copy(case.batch()), Contestant::Copy(LARGE_COPY)]);
+        contestants.extend([Contestant::SpreadCopy(case.batch()), Contestant::Copy(case.batch()), Contestant::Copy(LARGE_COPY)]);
     }
     let mut measured: Vec<Measured> = contestants.into_iter().map(Measured::new).collect();
     for round in 1..=bench.options.rounds {
         for measured in &mut measured {
             let sample = match measured.contestant {
+                Contestant::Ours if case.per_second().is_some() => bench.merge(&case).await,
                 Contestant::Ours => bench.ours(&case).await,
+                Contestant::WithoutTree => bench.without_tree(&case).await,
                 Contestant::Pgbench => bench.pgbench(&case).await,
-                Contestant::Copy(rows) => bench.copy(&case, rows).await,
+                Contestant::Copy(rows) => bench.copy(&case, rows, Target::End).await,
+                Contestant::SpreadCopy(rows) => {
+                    let target = Target::Tickets(bench.database.application_key, bench.dataset);
+                    bench.copy(&case, rows, target).await
+                }
                 Contestant::Peer(name) => bail!("{name} has no part in the case"),
             };
             measured.add(case.name, round, sample.with_context(|| format!("{}: {}", case.name, measured.contestant))?);

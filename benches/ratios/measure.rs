@@ -15,6 +15,7 @@ use crate::client::Connection;
 use crate::database::{Database, execute};
 use crate::dataset::Dataset;
 use crate::load::{self, Counted, Meter, Window};
+use crate::merge::Watch;
 use crate::options::Options;
 use crate::process::{Memory, forget_peak, memory, own_cpu, tree_cpu};
 use crate::service::{Pages, Service};
@@ -109,9 +110,37 @@ impl Bench {
         let run = self.prepare(case).await?;
         let before = self.effect(case).await?;
         let workload = case.workload(self.dataset, run);
-        let counted = self.server(address, pid, workload, case.in_flight, CONNECTIONS).await?;
+        let meter = Meter::new(case.per_second())?;
+        let counted = self.server(&meter, address, pid, workload, case.in_flight, CONNECTIONS).await?;
         self.ensure_done(case, before, counted.done).await?;
         sample(&counted, case.rows(), Some(memory(pid)?))
+    }
+
+    /// Measures the service while the database passes over what is to become an entry of the log's tree. A trigger does so, which costs
+    /// about as much as a hundredth of a deletion.
+    pub async fn without_tree(&mut self, case: &Case) -> anyhow::Result<Sample> {
+        let mut connection = self.database.connection().await?;
+        let pass_over = "create function pass_over() returns trigger language plpgsql as 'begin return null; end';
+            create trigger pass_over before insert on pending_leaves for each row execute function pass_over()";
+        execute(&mut connection, pass_over).await?;
+        let sample = self.ours(case).await;
+        execute(&mut connection, "drop function pass_over cascade").await?;
+        sample
+    }
+
+    /// Measures how long deletions wait for the log's tree, those of the warm-up too: the latencies are these waits.
+    pub async fn merge(&mut self, case: &Case) -> anyhow::Result<Sample> {
+        self.service(case.pages).await?;
+        let connection = self.database.connection().await?;
+        let mut watch = Watch::begin(connection, self.database.application_key).await?;
+        let sample = watch.during(self.ours(case)).await?;
+        let waits = watch.delays().await?;
+        Ok(Sample {
+            p50_ms: Some(milliseconds(&waits, 0.5)?),
+            p99_ms: Some(milliseconds(&waits, 0.99)?),
+            mean_ms: waits.mean() / 1e3,
+            ..sample
+        })
     }
 
     /// Measures the service beside peers, as they are measured.
@@ -123,13 +152,15 @@ impl Bench {
     /// Measures a peer.
     pub async fn peer(&self, case: &Case, address: SocketAddr, pid: u32) -> anyhow::Result<Sample> {
         let workload = case.workload(self.dataset, self.next_run());
-        let counted = self.server(address, pid, workload, case.in_flight, PEER_CONNECTIONS).await?;
+        let meter = Meter::new(None)?;
+        let counted = self.server(&meter, address, pid, workload, case.in_flight, PEER_CONNECTIONS).await?;
         sample(&counted, case.rows(), Some(memory(pid)?))
     }
 
     /// Measures a server that speaks gRPC.
     async fn server(
         &self,
+        meter: &Rc<Meter>,
         address: SocketAddr,
         pid: u32,
         workload: Workload,
@@ -140,17 +171,16 @@ impl Bench {
         for _ in 0..connections.min(in_flight) {
             opened.push(Connection::open(address, &self.token).await?);
         }
-        let meter = Meter::new()?;
-        let workers = load::callers(&meter, &opened, workload, in_flight)?;
+        let workers = load::callers(meter, &opened, workload, in_flight)?;
         forget_peak(pid)?;
-        load::count(&meter, workers, self.window(), || self.cpu(Some(pid))).await
+        load::count(meter, workers, self.window(), || self.cpu(Some(pid))).await
     }
 
     /// Measures COPY of so many rows at a time.
-    pub async fn copy(&self, case: &Case, rows: usize) -> anyhow::Result<Sample> {
+    pub async fn copy(&self, case: &Case, rows: usize, target: copy::Target) -> anyhow::Result<Sample> {
         self.prepare(case).await?;
-        let meter = Meter::new()?;
-        let workers = copy::workers(&meter, &self.database, case.clients, rows, &self.copied).await?;
+        let meter = Meter::new(None)?;
+        let workers = copy::workers(&meter, &self.database, case.clients, rows, target, &self.copied).await?;
         let counted = load::count(&meter, workers, self.window(), || self.cpu(None)).await?;
         sample(&counted, u32::try_from(rows)?, None)
     }

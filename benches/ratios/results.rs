@@ -9,6 +9,10 @@ use crate::measure::Sample;
 
 /// The least ratio to COPY of batches.
 const COPY_TARGET: f64 = 0.6;
+/// The least part of the deletions without the log's tree that there are with it.
+const TREE_TARGET: f64 = 0.85;
+/// How many seconds of a hundred deletions all but the slowest wait for the log's tree at most.
+const MERGE_TARGET: f64 = 1.0;
 /// How many times the latency of the first page the last one may take.
 const DEPTH_TARGET: f64 = 1.5;
 /// How many times a peer's throughput is to be reached, at most with this part of its CPU.
@@ -22,6 +26,10 @@ pub enum Contestant {
     Pgbench,
     /// COPY of so many rows at a time.
     Copy(usize),
+    /// The same into random tickets, as the service has to.
+    SpreadCopy(usize),
+    /// The service, while nothing becomes an entry of the log's tree.
+    WithoutTree,
     Peer(&'static str),
 }
 
@@ -31,6 +39,8 @@ impl Display for Contestant {
             Self::Ours => formatter.write_str("deskledger"),
             Self::Pgbench => formatter.write_str("pgbench"),
             Self::Copy(rows) => write!(formatter, "COPY, {rows} rows at a time"),
+            Self::SpreadCopy(rows) => write!(formatter, "COPY, {rows} rows of a random ticket at a time"),
+            Self::WithoutTree => formatter.write_str("deskledger without the log's tree"),
             Self::Peer(name) => formatter.write_str(name),
         }
     }
@@ -139,10 +149,16 @@ pub fn verdicts(results: &[CaseResult]) -> Vec<Verdict> {
             let target = match limit.contestant {
                 Contestant::Pgbench => result.case.target,
                 Contestant::Copy(rows) if rows == result.case.batch() => Some(COPY_TARGET),
-                Contestant::Copy(_) | Contestant::Peer(_) | Contestant::Ours => None,
+                Contestant::WithoutTree => Some(TREE_TARGET),
+                Contestant::Copy(_) | Contestant::SpreadCopy(_) | Contestant::Peer(_) | Contestant::Ours => None,
             };
             verdicts.push(Verdict::new(result.title, limit.contestant, ratio, target.map(Bound::AtLeast)));
         }
+    }
+    let merge = results.iter().find(|result| result.name == "merge").and_then(|result| result.of(Contestant::Ours));
+    if let Some(p99_ms) = merge.and_then(|merge| merge.median_of(|sample| sample.p99_ms)) {
+        let title = "delete 2,000 a second: p99 until the log's tree has it";
+        verdicts.push(Verdict::new(title, "1 s", p99_ms / 1e3, Some(Bound::AtMost(MERGE_TARGET))));
     }
     let depths = [
         ("list-first", "list-deep", "list 50, deep page: latency", Some(Bound::AtMost(DEPTH_TARGET))),
