@@ -217,7 +217,8 @@ impl Bench {
             let mut connection = self.database.connection().await?;
             if case.deletes() {
                 // Beside the measured time: the warm-up, and what pgbench adds.
-                let at_least = DELETIONS_PER_SECOND * (i64::from(self.options.seconds()) + 2) * 7 / 6;
+                let per_second = case.per_second().map_or(DELETIONS_PER_SECOND, i64::from);
+                let at_least = per_second * (i64::from(self.options.seconds()) + 2) * 7 / 6;
                 for statement in self.dataset.make_deletable(self.database.application_key, run, at_least) {
                     execute(&mut connection, &statement).await?;
                 }

@@ -89,6 +89,47 @@ async fn many_calls_at_once_with_one_request_id_have_one_effect_and_equal_answer
 }
 
 #[tokio::test]
+async fn many_creations_at_once_are_each_remembered_with_their_own_message() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let tickets = [actor.open_ticket().await.id, actor.open_ticket().await.id];
+    // Of four that follow each other two are of one ticket, two send what others send too, and one has no request id.
+    let request = |n: usize| {
+        let external_id = if n.is_multiple_of(2) { format!("twice {}", n / 4) } else { String::new() };
+        let chat_message = Some(pb::ChatMessage { external_id, ..customer_message(&format!("message {n}")) });
+        let request_id = if n % 4 == 3 { String::new() } else { id_of(n) };
+        pb::CreateChatMessageRequest { ticket_id: tickets[n / 2 % 2], chat_message, request_id }
+    };
+    let all: Vec<_> = (0..64)
+        .map(request)
+        .chain((0..64).step_by(2).map(|n| pb::CreateChatMessageRequest { request_id: id_of(n + 100), ..request(n) }))
+        .collect();
+    let calls: Vec<_> = all
+        .iter()
+        .map(|request| {
+            let (mut messages, request) = (actor.messages.clone(), request.clone());
+            tokio::spawn(async move { messages.create_chat_message(request).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.expect("the call ends").expect("it is stored, or known").into_inner());
+    }
+
+    for (request, answer) in all.iter().zip(&answers) {
+        let stored = answer.chat_message.as_ref().expect("it is answered");
+        let sent = request.chat_message.as_ref().expect("it was sent");
+        assert_eq!((stored.ticket_id, &stored.message, &stored.external_id), (request.ticket_id, &sent.message, &sent.external_id));
+        if !request.request_id.is_empty() {
+            let again = actor.messages.create_chat_message(request.clone()).await.expect("it is known").into_inner();
+            assert_eq!(again, *answer);
+        }
+    }
+    let stored = answers.iter().filter(|answer| !answer.duplicate).count();
+    assert_eq!((answers.len(), stored), (96, 64), "what is sent twice is stored once");
+}
+
+#[tokio::test]
 async fn request_ids_are_each_applications_own() {
     let stage = Stage::set().await;
     let token = stage.world.actor_of("other").await.token;

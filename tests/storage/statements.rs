@@ -73,6 +73,15 @@ async fn listing_reading_storing_and_deleting_a_message_take_one_statement_each(
     actor.messages.create_chat_message(request).await.expect("it is stored");
     assert_one("CreateChatMessage");
 
+    for (n, external_id) in [(1, "keyed"), (2, "mine")] {
+        let chat_message = Some(pb::ChatMessage { external_id: external_id.to_owned(), ..customer_message("another") });
+        let request_id = uuid::Uuid::from_u128(0x4000_8000_0000_0000_0000 + n).to_string();
+        let request = pb::CreateChatMessageRequest { ticket_id: ticket.id, chat_message, request_id };
+        let created = actor.messages.create_chat_message(request).await.expect("it is stored, or known").into_inner();
+        assert_eq!(created.duplicate, external_id == "mine");
+        assert_one("CreateChatMessage with a request id");
+    }
+
     actor.delete(ticket.id, messages[0].id).await.expect("it may be deleted");
     assert_one("DeleteChatMessage");
 
