@@ -102,9 +102,9 @@ fn every_statement_is_measured_under_the_name_of_its_function() {
         for function in code.split("fn ").skip(1) {
             let name = function.split(['(', '<']).next().expect("a name");
             // What runs a statement for others is named by them.
-            let runs = function.matches(".execute(").count() + function.matches("fetch_").count();
-            let own = function.matches(&format!(".instrument(named(\"{module}.{name}\"))")).count();
-            let for_others = function.contains("Prepared(");
+            let runs: usize = [".execute(", "fetch_", "::fetch("].map(|runs| function.matches(runs).count()).iter().sum();
+            let own = function.matches(&format!("named(\"{module}.{name}\")")).count();
+            let for_others = function.contains("Prepared(") || function.contains("Self::fetch(");
             assert!((runs > 0) == (own > 0) || for_others, "{}: {name} runs a statement without its name", path.display());
             named += own;
         }
