@@ -56,7 +56,8 @@ impl Target {
     }
 
     fn is_within_memory(&self) {
-        let added = peak_memory_kib(&self.service) - self.memory_before;
+        // The kernel counts in batches: a peak may be told a little lower later.
+        let added = peak_memory_kib(&self.service).saturating_sub(self.memory_before);
         assert!(added < MEMORY_KIB, "{added} KiB more than before");
     }
 
