@@ -32,8 +32,8 @@ pub async fn create_database(connection: &mut PgConnection, name: &str) -> Resul
         // A name cannot be a parameter; quoting it makes any name safe.
         let statement = format!("create database \"{}\"", name.replace('"', "\"\""));
         match sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await {
-            // duplicate_database: somebody else was faster
-            Err(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("42P04") => {}
+            // duplicate_database, or unique_violation where both looked at the same moment: somebody else was faster
+            Err(sqlx::Error::Database(refused)) if matches!(refused.code().as_deref(), Some("42P04" | "23505")) => {}
             made => {
                 made.map_err(from_sqlx)?;
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use tonic::Request;
 
@@ -80,8 +81,7 @@ async fn a_caller_who_leaves_takes_its_statement_along_whatever_it_was() {
     let (ticket_id, id) = (ticket.id, messages[0].id);
     let mut holder = hold_messages(&world).await;
     let mut observer = world.database.connect().await;
-    type Call = futures_util::future::BoxFuture<'static, ()>;
-    let call = |call: fn(Actor, i64, i64) -> Call| call(actor.clone(), ticket_id, id);
+    let call = |call: fn(Actor, i64, i64) -> BoxFuture<'static, ()>| call(actor.clone(), ticket_id, id);
     let calls = [
         call(|mut actor, ticket_id, _| Box::pin(async move { drop(actor.list(ticket_id).await) })),
         call(|mut actor, ticket_id, id| Box::pin(async move { drop(actor.delete(ticket_id, id).await) })),

@@ -143,6 +143,7 @@ const ROWS: &str = "
     insert into holds (application_key, ticket_id, id, action, placed_id, create_time, reason, token_id)
     values (1, 1, 41, 'PLACED', null, now(), 'why', 't'), (1, 1, 42, 'RELEASED', 41, now(), 'why', 't');
     insert into requests (application_key, request_id, digest, create_time) values (1, gen_random_uuid(), sha256(''), now());
+    insert into deletion_quotas (application_key, token_id, hour, reserved) values (1, 't', now(), 1);
     insert into webhook_keys (key, application_key, secret, name, create_time) values ('k', 1, 's', '', now());
     insert into rejected_events (application_key, id, digest, receive_time, cause, event) values (1, 31, sha256(''), now(), '', '{}');
     insert into list_milestones (application_key, list, position, id) values (1, 'tickets', 200, 41);
@@ -237,6 +238,9 @@ const REFUSED: &[(&str, &str)] = &[
     ("update holds set reason = repeat('x', 513)", "holds_reason_check"),
     ("insert into requests select * from requests", "requests_pkey"),
     ("update requests set digest = 'short'", "requests_digest_check"),
+    ("insert into deletion_quotas select * from deletion_quotas", "deletion_quotas_pkey"),
+    ("update deletion_quotas set application_key = 99", "deletion_quotas_application_key_fkey"),
+    ("update deletion_quotas set reserved = -1", "deletion_quotas_reserved_check"),
     ("insert into webhook_keys select * from webhook_keys", "webhook_keys_pkey"),
     ("update webhook_keys set application_key = 99", "webhook_keys_application_key_fkey"),
     ("insert into rejected_events select * from rejected_events", "rejected_events_pkey"),

@@ -1,5 +1,6 @@
 //! A database server that stands still, has no room, or takes no more connections: callers are told the truth, and all goes on by itself.
 
+use std::borrow::Cow;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::process::Command;
@@ -81,7 +82,7 @@ async fn a_server_without_a_free_connection_is_told_as_unavailable_until_it_has_
             Err(full) => break full,
         }
     };
-    assert_eq!(full.into_database_error().and_then(|full| full.code().map(|code| code.into_owned())).as_deref(), Some("53300"));
+    assert_eq!(full.into_database_error().and_then(|full| full.code().map(Cow::into_owned)).as_deref(), Some("53300"));
 
     // No call has used the lane for pages yet.
     assert_unavailable(&list(&mut actor, ticket.id).await.expect_err("there is no connection for it"));
