@@ -1,6 +1,7 @@
 //! The commands, a file for each.
 
 mod application;
+mod completions;
 mod database;
 mod demo;
 mod dev_db;
@@ -11,6 +12,7 @@ mod log;
 mod log_erase;
 mod log_key;
 mod log_verify;
+mod man;
 mod migrate;
 mod pinned_tls;
 mod serve;
@@ -61,6 +63,10 @@ enum Command {
     Log(log::Command),
     /// Ask a running service whether it is ready: exit code 0 if so, for containers
     Healthcheck(healthcheck::Arguments),
+    /// Print the completions of a shell, made from these very commands
+    Completions(completions::Arguments),
+    /// Print the manual page, or write the pages of all commands
+    Man(man::Arguments),
     /// Own the database server that test processes share
     #[command(hide = true)]
     DevDb(dev_db::Arguments),
@@ -88,6 +94,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Log(log::Command::Erase(arguments)) => block_on(log_erase::run(database, arguments)),
         Command::Log(log::Command::Offline(command)) => log::run(command),
         Command::Healthcheck(arguments) => block_on(healthcheck::run(arguments)),
+        Command::Completions(arguments) => {
+            completions::run(&arguments);
+            Ok(())
+        }
+        Command::Man(arguments) => man::run(&arguments),
         Command::DevDb(arguments) => dev_db::run(arguments, database.postgres_bin),
     }
 }

@@ -4,6 +4,7 @@ mod applications;
 mod audit;
 mod canary;
 mod demo;
+mod documentation;
 mod documents;
 mod fleet;
 mod healthcheck;
