@@ -1,5 +1,7 @@
 //! Growing the log's trees. Every process of a service tries, one at a time does; then whoever has the key signs.
 
+use std::time::{Duration, Instant};
+
 use crate::app::App;
 use crate::app::connection::Transaction;
 use crate::app::log_signer::LogSigner;
@@ -14,6 +16,9 @@ use crate::storage::log_sequencer::Todo;
 const MAX_MERGE: i64 = 2000;
 /// How long the place of the one who grows the trees is kept after each time. Another one need not wait longer when it dies.
 const LEASE_SECONDS: f64 = 0.5;
+/// How often it is looked for legal holds that were placed or released by a program that does not log them. Beside an older version, during
+/// an upgrade, there are some.
+const ADOPT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Puts deletions into the trees and signs them.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct LogSequencer {
     checked: bool,
     /// The applications whose logs are damaged, as the operator was told.
     damaged: Vec<String>,
+    /// When holds that no entry waits for were last looked for.
+    adopted: Option<Instant>,
 }
 
 /// What growing came to.
@@ -40,7 +47,7 @@ impl LogSequencer {
     /// A sequencer. Without a signer the trees grow, and another process may sign them.
     #[must_use]
     pub fn new(signer: Option<LogSigner>) -> Self {
-        Self { name: random::hex::<16>(), signer, checked: false, damaged: Vec::new() }
+        Self { name: random::hex::<16>(), signer, checked: false, damaged: Vec::new(), adopted: None }
     }
 
     /// Puts the deletions that wait into the trees, if this process may, and signs what is not signed yet. Answers whether more wait than
@@ -75,8 +82,12 @@ impl LogSequencer {
         let key = self.signer.as_ref().map(LogSigner::name);
         let todo = storage::log_sequencer::todo(&mut *app.connection().await?, &self.name, key.as_deref()).await?;
         let Todo { pending, free, unsigned } = todo;
-        let turn = pending && free;
-        let grown = if turn { app.grow_log(&self.name).await? } else { Grown::default() };
+        let adopt = self.adopted.is_none_or(|at| at.elapsed() >= ADOPT_INTERVAL);
+        let turn = (pending || adopt) && free;
+        let grown = if turn { app.grow_log(&self.name, adopt).await? } else { Grown::default() };
+        if turn && adopt {
+            self.adopted = Some(Instant::now());
+        }
         if turn {
             app.measures.log.damaged.set(i64::try_from(grown.damaged.len()).unwrap_or(i64::MAX));
         }
@@ -106,12 +117,18 @@ impl App {
         Ok(())
     }
 
-    /// Grows every tree that has deletions waiting, in one transaction.
-    async fn grow_log(&self, name: &str) -> Result<Grown, Error> {
+    /// Grows every tree that has deletions waiting, in one transaction; `adopt` looks for holds that should wait and do not.
+    async fn grow_log(&self, name: &str, adopt: bool) -> Result<Grown, Error> {
         let (mut grown, mut merged) = (Grown::default(), Vec::new());
         let mut transaction = Transaction::begin_read_committed(self.connection().await?).await?;
         let fence = storage::log_sequencer::hold(&mut transaction, name, LEASE_SECONDS).await?;
         let Some(fence) = fence else { return Ok(grown) };
+        // One at a time, as growing is: each hold is adopted once.
+        let unlogged = if adopt { storage::log_adoption::applications(&mut transaction).await? } else { Vec::new() };
+        for application in unlogged {
+            let holds = storage::log_adoption::adopt(&mut transaction, application).await?;
+            tracing::info!(holds, "holds of an older version go into the log");
+        }
         for (application, id) in storage::log_sequencer::waiting(&mut transaction).await? {
             let old = storage::log_tree::head(&mut transaction, application).await?;
             let edge = storage::log_tree::tiles(&mut transaction, application, &tiles_of_root(old.size)).await?;

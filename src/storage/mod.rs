@@ -11,6 +11,7 @@ pub mod deletion_quota;
 pub mod hold;
 pub mod ingest;
 pub mod list_milestone;
+pub mod log_adoption;
 pub mod log_erasure;
 pub mod log_row;
 pub mod log_sequencer;

@@ -23,3 +23,5 @@ mod traces;
 mod webhook_keys;
 #[cfg(feature = "test-with-tools")]
 mod real_tools;
+#[cfg(feature = "test-with-tools")]
+mod upgrade;

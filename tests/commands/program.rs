@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -25,7 +26,12 @@ pub struct Ended {
 
 /// The program with these arguments and none of our settings.
 pub fn deskledger(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_deskledger"));
+    of_program(Path::new(env!("CARGO_BIN_EXE_deskledger")), arguments)
+}
+
+/// The same of another build of it.
+pub fn of_program(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name == "DATABASE_URL" || name.starts_with("DESKLEDGER_") || name.starts_with("OTEL_") {
