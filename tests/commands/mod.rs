@@ -13,6 +13,7 @@ mod import_again;
 mod log;
 mod metrics;
 pub mod program;
+mod restore;
 mod serve;
 mod service_role;
 mod settings;
