@@ -83,7 +83,8 @@ async fn a_callers_trace_goes_on_through_the_use_case_to_the_statement() {
     let log = traced.stop();
 
     let spans = collector.spans();
-    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    // A lane that has just connected asks for the number of its session first.
+    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).filter(|name| *name != "session.number").collect();
     let call = "deskledger.v1.ChatMessageService/DeleteChatMessage";
     assert_eq!(
         names,

@@ -61,7 +61,7 @@ impl Tokens {
     async fn of(world: &World) -> Self {
         let past: DateTime<Utc> = "2026-03-15T11:00:00Z".parse().expect("a time");
         let revoked = world.token("acme", plain_token()).await;
-        assert!(world.app.revoke_token(revoked.split('_').nth(1).expect("an id")).await.expect("the database"));
+        assert!(world.owner.revoke_token(revoked.split('_').nth(1).expect("an id")).await.expect("the database"));
         let mut scopes = Vec::new();
         for scope in Scope::ALL {
             scopes.push((scope, world.token("acme", NewToken { scopes: vec![scope], ..plain_token() }).await));

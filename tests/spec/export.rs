@@ -4,6 +4,8 @@ use prost::Message;
 use tonic::{Code, Status, Streaming};
 
 use crate::support::actor::customer_message;
+use crate::support::database::TestDatabase;
+use crate::support::world::default_settings;
 use crate::support::{Actor, World, pb, refusal};
 
 async fn export(
@@ -141,7 +143,10 @@ fn place(entry: &pb::DeletionLog) -> (i64, i32, i64) {
 
 #[tokio::test]
 async fn a_token_that_is_revoked_ends_the_exports_that_it_began() {
-    let world = World::new().await;
+    // Of the owner, who alone may revoke.
+    let database = TestDatabase::create().await;
+    let pool = database.owner_pool();
+    let world = World::with_pool(database, pool, default_settings()).await;
     let mut actor = world.actor().await;
     let ticket = actor.open_ticket().await;
     // Parts that no window of a connection holds, so that the service cannot be far ahead of its reader.
@@ -153,7 +158,7 @@ async fn a_token_that_is_revoked_ends_the_exports_that_it_began() {
     let mut read = stream.message().await.expect("the export goes on").expect("the first part").chat_messages.len();
 
     let id = actor.token.split('_').nth(1).expect("a token has its id in the middle").to_owned();
-    assert!(world.owner.revoke_token(&id).await.expect("the database is there"));
+    assert!(world.app.revoke_token(&id).await.expect("the database is there"));
 
     let ended = loop {
         match stream.message().await {

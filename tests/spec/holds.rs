@@ -79,7 +79,7 @@ async fn nobody_deletes_a_message_of_a_held_ticket_by_any_call_and_releasing_the
     let (other_ticket, others) = actor.closed_ticket_with(1).await;
     actor.place_hold(ticket.id).await;
     let (mut another, http) = (world.actor().await, world.http(&actor));
-    let before = world.database.every_row().await;
+    let before = world.database.rows_of_calls().await;
     let ids: Vec<i64> = messages.iter().map(|message| message.id).collect();
     let batch = pb::BatchDeleteChatMessagesRequest { ticket_id: ticket.id, ids: ids.clone(), ..Default::default() };
 
@@ -102,7 +102,7 @@ async fn nobody_deletes_a_message_of_a_held_ticket_by_any_call_and_releasing_the
     for verdict in verdicts.results {
         assert_eq!(verdict.outcome, Some(Outcome::Refused(said.clone())));
     }
-    assert_eq!(world.database.every_row().await, before, "nothing has changed");
+    assert_eq!(world.database.rows_of_calls().await, before, "nothing has changed");
     actor.delete(other_ticket.id, others[0].id).await.expect("the hold is on one ticket alone");
 
     actor.release_hold(ticket.id).await;
