@@ -48,7 +48,7 @@ async fn another_applications_ids_answer_byte_for_byte_as_ids_that_never_existed
         assert_eq!(theirs.0, Code::NotFound, "{} {reason}", method.name);
         compared += 1;
     }
-    assert_eq!(compared, 17);
+    assert_eq!(compared, 18);
     assert_eq!(full.world.database.rows_of_calls().await, before);
 }
 

@@ -93,6 +93,7 @@ async fn the_log_takes_days_of_at_most_a_year_from_query_or_body() {
     let world = World::new().await;
     let mut actor = world.actor().await;
     // Closed before all of them: no deletion is dated before the close that allows it.
+    world.clock.freeze();
     world.clock.set("2020-01-01T00:00:00Z");
     let (ticket, messages) = actor.closed_ticket_with(3).await;
     // The tests' today is 2026-03-15; the default range begins on 2026-02-13.
@@ -205,6 +206,7 @@ async fn tickets_are_chosen_by_every_filter_and_all_at_once() {
             json!({"recentAssignment": {"agent": {"id": 11}}, "customer": {"sendbirdId": "ada", "displayName": "100%"}}),
         ),
     ];
+    world.clock.freeze();
     for (time, body) in opened {
         world.clock.set(time);
         http.post("/tickets", &body).await.ok();
