@@ -258,13 +258,28 @@ async fn a_write_whose_commit_was_not_answered_is_answered_to_its_repeat_and_don
 
     let chat_message = Some(customer_message("hello"));
     let request = pb::CreateChatMessageRequest { ticket_id: ticket.id, chat_message, request_id: REQUEST_ID.to_owned() };
-    proxy.cut_after("commit");
+    // The one statement is its own transaction.
+    proxy.cut_after("insert into chat_messages");
     assert_unavailable(&actor.messages.create_chat_message(request.clone()).await.expect_err("the line is cut"));
     assert!(proxy.has_cut());
     let listed = actor.list(ticket.id).await;
     assert_eq!(listed.len(), 4, "it was stored");
     let repeated = actor.messages.create_chat_message(request).await.expect("it was done before").into_inner();
     assert_eq!(repeated.chat_message.as_ref(), listed.last());
+
+    let request = pb::BatchCreateChatMessagesRequest {
+        ticket_id: ticket.id,
+        chat_messages: vec![customer_message("one"), customer_message("two")],
+        request_id: uuid::Uuid::from_u128(0x4000_8000_0000_0000_0002).to_string(),
+    };
+    proxy.cut_after("commit");
+    assert_unavailable(&actor.messages.batch_create_chat_messages(request.clone()).await.expect_err("the line is cut"));
+    assert!(proxy.has_cut());
+    let listed = actor.list(ticket.id).await;
+    assert_eq!(listed.len(), 6, "both were stored");
+    let repeated = actor.messages.batch_create_chat_messages(request).await.expect("it was done before").into_inner();
+    let repeated: Vec<_> = repeated.results.into_iter().filter_map(|result| result.chat_message).collect();
+    assert_eq!(repeated, listed[4..]);
 
     let request = pb::BatchDeleteChatMessagesRequest {
         ticket_id: ticket.id,
@@ -278,7 +293,7 @@ async fn a_write_whose_commit_was_not_answered_is_answered_to_its_repeat_and_don
     assert_deleted(&mut actor, ticket.id, 3).await;
     actor.messages.batch_delete_chat_messages(request).await.expect("it was done before");
     assert_deleted(&mut actor, ticket.id, 3).await;
-    assert_eq!(actor.list(ticket.id).await.len(), 4);
+    assert_eq!(actor.list(ticket.id).await.len(), 6);
 }
 
 #[tokio::test]
