@@ -159,7 +159,7 @@ async fn a_page_of_the_log_costs_the_same_at_any_depth_of_two_hundred_thousand_e
         sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("the statement of the service");
     }
     // A plan for the very values is good only with statistics of the table: without them the planner takes a range for a few entries and may
-    // read all of it. That lasts until the first statistics are taken, at the latest a minute after a table has grown.
+    // read all of it. That lasts until the first statistics are taken, which autovacuum does by itself.
     let plans = ["force_generic_plan", "force_custom_plan"];
     for (statistics, plans) in [("reset plan_cache_mode", &plans[..1]), ("analyze", &plans[..])] {
         sqlx::raw_sql(statistics).execute(&mut connection).await.expect("statistics");
