@@ -14,7 +14,7 @@
 //! let client = Client::builder("https://desk.example.com", token).connect_lazy()?;
 //! // One id for the deletion, not for the attempt: however often it is sent, it happens once.
 //! let request = DeleteChatMessageRequest { ticket_id: 7, id: 90, request_id: request_id(), ..Default::default() };
-//! match repeat(client.timeout(), || client.chat_messages().delete_chat_message(request.clone())).await {
+//! match repeat(client.timeout(), async || client.chat_messages().delete_chat_message(request.clone()).await).await {
 //!     Ok(answer) => println!("deleted: {:?}", answer.into_inner().deletion_log),
 //!     Err(status) if reason(&status) == Some(ErrorReason::TicketNotClosed) => println!("close the ticket first"),
 //!     Err(status) => return Err(status.into()),
