@@ -15,7 +15,7 @@ use crate::config::{DatabaseSettings, ReplicaSettings, ServerSettings, default_d
 use crate::domain::clock::SystemClock;
 use crate::domain::deletion::ReasonRule;
 use crate::embedded_postgres::{Durability, EmbeddedPostgres, Error, Settings};
-use crate::storage::migration;
+use crate::storage::migration::{self, Citus};
 use crate::storage::privilege::{self, Role};
 
 /// The database in the private server.
@@ -148,9 +148,26 @@ impl Database {
         // A migration may take longer than a call. Its notices, of what is there already, are nothing to an operator.
         let options = self.owner.clone().options([("statement_timeout", "0"), ("client_min_messages", "warning")]);
         let mut connection = sqlx::PgConnection::connect_with(&options).await.context("cannot connect to the database")?;
-        migration::run(&mut connection).await.context("cannot migrate the database")?;
+        migration::run(&mut connection, self.settings.migration_lock_timeout()).await.context("cannot migrate the database")?;
         connection.close().await?;
         Ok(())
+    }
+
+    /// Says why the tables cannot be distributed over the nodes of a Citus cluster. Looks at the database, and changes nothing.
+    pub(super) async fn refuse_citus(&self) -> anyhow::Result<()> {
+        let mut connection = sqlx::PgConnection::connect_with(&self.owner).await.context("cannot connect to the database")?;
+        let found = migration::citus(&mut connection).await?;
+        connection.close().await?;
+        match found {
+            Citus::Missing => bail!("the server of this database does not have the extension citus; nothing was changed"),
+            Citus::NotCreated => {
+                bail!("this database does not have the extension citus (`create extension citus`); nothing was changed")
+            }
+            Citus::Created => bail!(
+                "this version does not run on distributed tables: Citus refuses the triggers that guard deletions, and runs the parts of a \
+                 statement that inserts one after the other (docs/SCALING.md); nothing was changed"
+            ),
+        }
     }
 
     /// Makes the role that serves, where there is none, and grants it what it needs. Answers its name, unless none is wanted.

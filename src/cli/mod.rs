@@ -46,7 +46,7 @@ enum Command {
     /// Serve sample conversations, and print calls to try; harmless to run again
     Demo(demo::Arguments),
     /// Bring the database's schema up to this version
-    Migrate,
+    Migrate(migrate::Arguments),
     /// Make and list applications, the tenants
     #[command(subcommand)]
     Application(application::Command),
@@ -85,7 +85,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(arguments) => block_on(serve::run(database, &log, arguments)),
         Command::Demo(arguments) => block_on(demo::run(database, &log, arguments)),
-        Command::Migrate => block_on(migrate::run(database)),
+        Command::Migrate(arguments) => block_on(migrate::run(database, &arguments)),
         Command::Application(command) => block_on(application::run(database, command)),
         Command::Token(command) => block_on(token::run(database, command)),
         Command::WebhookKey(command) => block_on(webhook_key::run(database, command)),

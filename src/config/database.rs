@@ -30,6 +30,9 @@ pub struct DatabaseSettings {
     /// Seconds after which the database ends a statement, 1 to 600
     #[arg(long, env = "DESKLEDGER_STATEMENT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600), global = true)]
     pub statement_timeout_seconds: u64,
+    /// Seconds that a migration waits for a lock that another session holds before it gives up, 1 to 600
+    #[arg(long, env = "DESKLEDGER_MIGRATION_LOCK_TIMEOUT_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600), global = true)]
+    pub migration_lock_timeout_seconds: u64,
 }
 
 impl DatabaseSettings {
@@ -50,6 +53,12 @@ impl DatabaseSettings {
     pub fn connections(&self) -> (u16, u16) {
         let lanes = self.database_connections * 3 / 5;
         (self.database_connections - lanes, lanes)
+    }
+
+    /// How long a migration waits for a lock.
+    #[must_use]
+    pub fn migration_lock_timeout(&self) -> Duration {
+        Duration::from_secs(self.migration_lock_timeout_seconds)
     }
 
     /// How long a call waits for a connection.

@@ -33,6 +33,7 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
         ("--database-connections", 8, 500),
         ("--database-wait-seconds", 1, 60),
         ("--statement-timeout-seconds", 1, 600),
+        ("--migration-lock-timeout-seconds", 1, 600),
         ("--request-timeout-seconds", 1, 600),
         ("--drain-seconds", 0, 600),
         ("--max-connections", 1, 1_000_000),

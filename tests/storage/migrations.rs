@@ -1,11 +1,14 @@
 //! Migrations: applied by whoever comes first, and known to be there or not.
 
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use deskledger::storage::migration::{self, MIGRATOR};
+use deskledger::storage::migration::{self, Citus, MIGRATOR};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{until, watch_health};
+use crate::commands::program::{deskledger, run, run_on};
 use crate::support::World;
 use crate::support::database::TestDatabase;
 
@@ -25,7 +28,7 @@ async fn migrating_again_changes_nothing() {
     let insert = "insert into applications (id, name, create_time) values ('acme', 'Acme', now())";
     sqlx::raw_sql(insert).execute(&mut connection).await.expect("a row");
 
-    migration::run(&mut connection).await.expect("nothing is left to do");
+    migration::run(&mut connection, Duration::from_secs(60)).await.expect("nothing is left to do");
 
     let rows: i64 = sqlx::query_scalar("select count(*) from applications").fetch_one(&mut connection).await.expect("a count");
     assert_eq!((versions(&database).await, rows), (all(), 1));
@@ -75,5 +78,59 @@ async fn a_newer_migration_does_not_keep_this_build_from_migrating() {
     let mut connection = database.connect().await;
     let newer = "insert into _sqlx_migrations values (9999, 'newer', now(), true, '', 0)";
     sqlx::raw_sql(newer).execute(&mut connection).await.expect("a newer build was here");
-    migration::run(&mut connection).await.expect("what this build does not know it leaves alone");
+    migration::run(&mut connection, Duration::from_secs(60)).await.expect("what this build does not know it leaves alone");
+}
+
+#[tokio::test]
+async fn a_migration_gives_up_on_a_lock_that_another_session_keeps_and_runs_once_it_is_free() {
+    let database = TestDatabase::create_empty().await;
+    let mut other = database.connect().await;
+    // The migrations up to a version, and somebody's transaction that keeps a table which a later one alters.
+    let mut connection = database.connect().await;
+    MIGRATOR.run_direct(Some(FIRST), &mut connection, false).await.expect("they are applied");
+    let before = versions(&database).await;
+    for statement in ["set application_name = 'a report'", "begin", "lock tickets in access share mode"] {
+        sqlx::raw_sql(statement).execute(&mut other).await.expect("the table is locked");
+    }
+    let number: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut other).await.expect("its number");
+
+    let refused = run_on(&database, &["migrate", "--migration-lock-timeout-seconds", "1"]).failed(1);
+
+    let expected = format!("a migration waited 1 s for a lock that another session holds: perhaps process {number} (\"a report\")");
+    assert!(refused.contains(&expected), "{refused}");
+    let after = versions(&database).await;
+    assert_eq!(after, before);
+    sqlx::raw_sql("select from tickets").execute(&mut other).await.expect("nobody waits at the table");
+    sqlx::raw_sql("commit").execute(&mut other).await.expect("the table is free");
+    run_on(&database, &["migrate", "--migration-lock-timeout-seconds", "1"]).good();
+    assert_eq!(versions(&database).await, all());
+}
+
+/// The version after which a migration alters `tickets`, which needs it for itself.
+const FIRST: i64 = 6;
+
+#[tokio::test]
+async fn nothing_is_changed_where_tables_are_to_be_distributed() {
+    let database = TestDatabase::create_empty().await;
+    let mut connection = database.connect().await;
+    let found = migration::citus(&mut connection).await.expect("the server answers");
+    let expected = if found == Citus::Missing {
+        // Not by println, which the harness keeps to itself: who reads the output of a run must see it.
+        writeln!(std::io::stderr(), "Citus is ABSENT on this server: tried is only what is said without it").expect("a line");
+        "the server of this database does not have the extension citus; nothing was changed"
+    } else {
+        let refused = run_on(&database, &["migrate", "--citus"]).failed(1);
+        assert!(refused.contains("create extension citus"), "{refused}");
+        sqlx::raw_sql("create extension citus").execute(&mut connection).await.expect("the extension is made");
+        "this version does not run on distributed tables"
+    };
+    let refused = run_on(&database, &["migrate", "--citus"]).failed(1);
+    assert!(refused.contains(expected), "{refused}");
+    let refused = run(&mut deskledger(&["migrate", "--citus"])).failed(1);
+    assert!(refused.contains("--citus is for the database of DATABASE_URL"), "{refused}");
+    let history: Option<String> = sqlx::query_scalar("select to_regclass('_sqlx_migrations')::text")
+        .fetch_one(&mut connection)
+        .await
+        .expect("a name or none");
+    assert_eq!(history, None, "no migration was run");
 }

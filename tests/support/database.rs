@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use deskledger::domain::random;
 use deskledger::embedded_postgres::dev_cluster::{self, Membership};
@@ -37,6 +38,9 @@ fn server() -> PgConnectOptions {
 pub const SERVICE_ROLE: &str = "deskledger_service";
 /// Its password, for servers that ask for one.
 const SERVICE_PASSWORD: &str = "of a test";
+
+/// Longer than any lock is held here.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A migrated database of its own, dropped with this value.
 pub struct TestDatabase {
@@ -208,7 +212,7 @@ async fn make_service_role(connection: &mut PgConnection) {
 
 /// Brings the schema up to this build, and grants the role that services work as what it needs.
 async fn prepare(connection: &mut PgConnection) {
-    migration::run(connection).await.expect("the migrations run");
+    migration::run(connection, LOCK_TIMEOUT).await.expect("the migrations run");
     privilege::grant(connection, SERVICE_ROLE).await.expect("the role is granted what it needs");
 }
 
