@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::app::log_receipt::whole;
 use crate::domain::caller::Caller;
-use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Position};
+use crate::domain::deletion_log::{Choice, DayRange, DeletionLog, DeletionLogFilter, Position};
 use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
@@ -80,7 +80,7 @@ impl App {
         let (application, mut reading) = (caller.application, self.reading());
         let logs = loop {
             let mut connection = reading.connection().await?;
-            let outcome = storage::deletion_log::list(&mut connection, application, filter, range, after, 0, EXPORT_PART).await;
+            let outcome = entries(&mut connection, application, filter, range, after, 0, EXPORT_PART).await;
             if !reading.again(&outcome) {
                 break outcome?;
             }
@@ -128,13 +128,35 @@ async fn page_of(
     skip: i64,
     limit: i64,
 ) -> Result<(i64, Vec<DeletionLog>), Error> {
-    if filter.chooses_all() {
-        let place = storage::deletion_log::place::find(connection, application, range, after, skip).await?;
-        let Place { total_size, after, skip } = place;
-        Ok((total_size, storage::deletion_log::list_all(connection, application, range, after, skip, limit).await?))
-    } else {
-        let total_size = storage::deletion_log::count(connection, application, filter, range).await?;
-        Ok((total_size, storage::deletion_log::list(connection, application, filter, range, after, skip, limit).await?))
+    let Place { total_size, after, skip } = match filter.choice() {
+        Choice::All => storage::deletion_log::place::find(connection, application, range, after, skip).await?,
+        Choice::OfReason(reason) => {
+            storage::deletion_log::place::find_of_reason(connection, application, reason, range, after, skip).await?
+        }
+        Choice::Some => {
+            let total_size = storage::deletion_log::count(connection, application, filter, range).await?;
+            Place { total_size, after, skip }
+        }
+    };
+    Ok((total_size, entries(connection, application, filter, range, after, skip, limit).await?))
+}
+
+/// At most `limit` entries, by the statement that is made for the filter. Of one reason none is passed over.
+async fn entries(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    filter: &DeletionLogFilter,
+    range: DayRange,
+    after: Position,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<DeletionLog>, Error> {
+    match filter.choice() {
+        Choice::All => storage::deletion_log::list_all(connection, application, range, after, skip, limit).await,
+        Choice::OfReason(reason) => {
+            storage::deletion_log::list_of_reason(connection, application, reason, range, after, limit).await
+        }
+        Choice::Some => storage::deletion_log::list(connection, application, filter, range, after, skip, limit).await,
     }
 }
 

@@ -66,17 +66,30 @@ pub struct DeletionLogFilter {
     pub reason: Option<DeletionReason>,
 }
 
+/// Which entries of its range a filter chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// All.
+    All,
+    /// Those of one reason.
+    OfReason(DeletionReason),
+    /// Those that meet some other condition, or several.
+    Some,
+}
+
 impl DeletionLogFilter {
-    /// Whether it chooses every entry of its range.
+    /// Which entries of its range it chooses.
     #[must_use]
-    pub fn chooses_all(&self) -> bool {
+    pub fn choice(&self) -> Choice {
         let Self { start_date: _, end_date: _, ticket_id, requested_by_id, requested_by_sendbird_id, requested_from, reason } =
             self;
-        ticket_id.is_none()
-            && requested_by_id.is_none()
-            && requested_by_sendbird_id.is_none()
-            && requested_from.is_none()
-            && reason.is_none()
+        let others =
+            ticket_id.is_some() || requested_by_id.is_some() || requested_by_sendbird_id.is_some() || requested_from.is_some();
+        match (others, reason) {
+            (true, _) => Choice::Some,
+            (false, Some(reason)) => Choice::OfReason(*reason),
+            (false, None) => Choice::All,
+        }
     }
 }
 

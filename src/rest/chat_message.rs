@@ -108,8 +108,13 @@ fn ticket_id(call: &Call, body: &Object) -> Result<i64, FieldViolation> {
     id.ok_or_else(|| FieldViolation::new("ticket_id", Rule::Required))
 }
 
-fn grounds(body: &Object, rule: ReasonRule, violations: &mut Violations) -> Option<Grounds> {
+/// The reason of this name; none is none.
+pub(super) fn deletion_reason(name: Option<&str>) -> Result<Option<DeletionReason>, FieldViolation> {
     const REASONS: &str = "PRIVACY_REQUEST, SENSITIVE_DATA, ABUSE, SPAM, SENT_BY_MISTAKE, LEGAL_ORDER, RETENTION_ENDED, OTHER";
+    one_of("reason", name, &DeletionReason::ALL, DeletionReason::as_str, REASONS)
+}
+
+fn grounds(body: &Object, rule: ReasonRule, violations: &mut Violations) -> Option<Grounds> {
     let requested_from = violations.check(body.text("requestedFrom"));
     let requested_from = requested_from.and_then(|name| {
         let allowed = "DASHBOARD, PLATFORM_API";
@@ -120,9 +125,7 @@ fn grounds(body: &Object, rule: ReasonRule, violations: &mut Violations) -> Opti
         None => Some(None),
     };
     let reason = violations.check(body.text("reason"));
-    let reason = reason.and_then(|name| {
-        violations.check(one_of("reason", name.as_deref(), &DeletionReason::ALL, DeletionReason::as_str, REASONS))
-    });
+    let reason = reason.and_then(|name| violations.check(deletion_reason(name.as_deref())));
     let reason_detail = violations.check(body.text("reasonDetail"));
     let grounds = Grounds {
         requested_from: requested_from?,

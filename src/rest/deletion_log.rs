@@ -10,20 +10,22 @@ use crate::domain::text;
 use crate::domain::violation::Violations;
 use crate::error::Error;
 use crate::rest::call::Call;
+use crate::rest::chat_message::deletion_reason;
 use crate::rest::ticket::{AgentBody, time};
 use crate::rest::{Door, envelope};
 
 /// `GET /chat_messages/deletion_logs`: the parameters are read from the query, or from a JSON body when the query lacks them.
 pub(super) async fn list(State(door): State<Door>, mut call: Call) -> Result<Response, Error> {
     call.authorize(Scope::LogsRead)?;
-    call.query.complete_from(&call.object()?, &["limit", "offset", "start_date", "end_date"]);
+    call.query.complete_from(&call.object()?, &["limit", "offset", "start_date", "end_date", "reason"]);
     let caller = call.authorize(Scope::LogsRead)?;
     let mut violations = Violations::default();
     let page = envelope::page(&call, MAX_PAGE_SIZE, &mut violations);
     let start_date = violations.check(text::date("start_date", call.query.get("start_date").unwrap_or_default()));
     let end_date = violations.check(text::date("end_date", call.query.get("end_date").unwrap_or_default()));
-    let (page, (start_date, end_date)) = violations.finish(page.zip(start_date.zip(end_date)))?;
-    let filter = DeletionLogFilter { start_date, end_date, ..DeletionLogFilter::default() };
+    let reason = violations.check(deletion_reason(call.query.get("reason")));
+    let (page, ((start_date, end_date), reason)) = violations.finish(page.zip(start_date.zip(end_date).zip(reason)))?;
+    let filter = DeletionLogFilter { start_date, end_date, reason, ..DeletionLogFilter::default() };
     let listed = door.app.list_deletion_logs(caller, &filter, &page).await?;
     let results: Vec<Body> = listed.items.iter().map(Body::from).collect();
     Ok(envelope::render(&door, &call, &page, listed.total_size, results))

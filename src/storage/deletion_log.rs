@@ -126,7 +126,8 @@ pub async fn list(
 }
 
 /// Lists entries newest first as [`list`] does, without a filter: a statement of its own, which is always planned as a walk along the
-/// index by time.
+/// index by time. So that it is, the planner must not know how few rows are wanted: without statistics it takes a range for about as few,
+/// and would rather read and sort all of it.
 ///
 /// # Errors
 /// When the database is away.
@@ -146,8 +147,8 @@ pub async fn list_all(
         from deletion_logs
         where application_key = $1 and delete_time >= $2 and (delete_time, id) < ($3, $4)
         order by delete_time desc, id desc
-        offset $5
-        limit $6
+        offset (select $5::bigint)
+        limit (select $6::bigint)
         "#,
         application.0,
         range.from(),
@@ -158,6 +159,42 @@ pub async fn list_all(
     )
     .fetch_all(connection)
     .instrument(named("deletion_log.list_all"))
+    .await
+    .map_err(from_sqlx)?;
+    rows.into_iter().map(Row::deletion_log).collect()
+}
+
+/// Lists the entries of one reason, newest first, as [`list_all`] does: a walk along the index by reason and time.
+///
+/// # Errors
+/// When the database is away.
+pub async fn list_of_reason(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    reason: DeletionReason,
+    range: DayRange,
+    after: Position,
+    limit: i64,
+) -> Result<Vec<DeletionLog>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
+            requested_by as "requested_by: Json<Agent>", reason, reason_detail, token_id, content_digest, erase_time
+        from deletion_logs
+        where application_key = $1 and reason = $2 and delete_time >= $3 and (delete_time, id) < ($4, $5)
+        order by delete_time desc, id desc
+        limit (select $6::bigint)
+        "#,
+        application.0,
+        reason.as_str(),
+        range.from(),
+        after.delete_time,
+        after.id.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .instrument(named("deletion_log.list_of_reason"))
     .await
     .map_err(from_sqlx)?;
     rows.into_iter().map(Row::deletion_log).collect()

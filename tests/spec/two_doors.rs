@@ -161,7 +161,7 @@ async fn deletion_ends_the_same_at_both_doors() {
     both("deletion and its refusals", |scene| {
         let delete = |ticket, id| Call::Delete { ticket, id };
         let [first, second, event] = scene.messages;
-        let log = Call::ListLog { days: None, size: None, skip: None };
+        let log = Call::ListLog { days: None, reason: "", size: None, skip: None };
         vec![
             (delete(scene.closed, first), None),
             (delete(scene.closed, first), Some("CHAT_MESSAGE_ALREADY_DELETED")),
@@ -183,8 +183,8 @@ async fn deletion_ends_the_same_at_both_doors() {
             (delete(scene.closed, second), Some("TICKET_NOT_CLOSED")),
             (Call::Close { id: scene.closed, comment: "" }, None),
             (delete(scene.closed, second), None),
-            (Call::ListLog { days: None, size: Some(1), skip: None }, None),
-            (Call::ListLog { days: None, size: Some(1), skip: Some(1) }, None),
+            (Call::ListLog { days: None, reason: "", size: Some(1), skip: None }, None),
+            (Call::ListLog { days: None, reason: "", size: Some(1), skip: Some(1) }, None),
             (log, None),
         ]
     })
@@ -194,7 +194,7 @@ async fn deletion_ends_the_same_at_both_doors() {
 #[tokio::test]
 async fn the_logs_range_ends_the_same_at_both_doors() {
     both("range of the log", |scene| {
-        let days = |start, end| Call::ListLog { days: Some((start, end)), size: None, skip: None };
+        let days = |start, end| Call::ListLog { days: Some((start, end)), reason: "", size: None, skip: None };
         let invalid = Some("INVALID_FIELD");
         vec![
             (Call::Delete { ticket: scene.closed, id: scene.messages[0] }, None),
@@ -204,7 +204,29 @@ async fn the_logs_range_ends_the_same_at_both_doors() {
             (days("2025-03-15", "2026-03-15"), None),
             (days("2025-03-14", "2026-03-15"), invalid),
             (days("2026-03-16", "2026-03-15"), invalid),
-            (Call::ListLog { days: None, size: Some(100), skip: Some(5) }, None),
+            (Call::ListLog { days: None, reason: "", size: Some(100), skip: Some(5) }, None),
+        ]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_of_a_reason_ends_the_same_at_both_doors() {
+    both("log of a reason", |scene| {
+        let of = |reason, size, skip| Call::ListLog { days: None, reason, size, skip };
+        let delete = |at: usize, reason| Call::DeleteFor { ticket: scene.closed, id: scene.messages[at], reason };
+        vec![
+            (delete(0, "SPAM"), None),
+            (delete(1, "SPAM"), None),
+            (delete(1, "ABUSE"), Some("CHAT_MESSAGE_ALREADY_DELETED")),
+            (of("", None, None), None),
+            (of("SPAM", None, None), None),
+            (of("SPAM", Some(1), None), None),
+            (of("SPAM", Some(1), Some(1)), None),
+            (of("SPAM", Some(1), Some(2)), None),
+            (of("ABUSE", None, None), None),
+            (of("ABUSE", None, Some(1)), None),
+            (Call::ListLog { days: Some(("2026-03-14", "2026-03-14")), reason: "SPAM", size: None, skip: None }, None),
         ]
     })
     .await;
@@ -254,14 +276,14 @@ async fn a_field_that_is_wrong_has_the_same_code_and_text_but_for_its_name() {
             [
                 Call::ListMessages { ticket: scene.closed, size, skip },
                 Call::ListTickets { size, skip },
-                Call::ListLog { days: None, size, skip },
+                Call::ListLog { days: None, reason: "", size, skip },
             ]
         };
         let mut calls: Vec<Call> =
             [(Some(501), None), (Some(-1), None), (None, Some(-1))].into_iter().flat_map(|(size, skip)| page(size, skip)).collect();
-        calls.push(Call::ListLog { days: None, size: Some(101), skip: None });
-        calls.push(Call::ListLog { days: Some(("2026-3-1", "2026-03-15")), size: None, skip: None });
-        calls.push(Call::ListLog { days: Some(("2026-03-01", "15.3.2026")), size: None, skip: None });
+        calls.push(Call::ListLog { days: None, reason: "", size: Some(101), skip: None });
+        calls.push(Call::ListLog { days: Some(("2026-3-1", "2026-03-15")), reason: "", size: None, skip: None });
+        calls.push(Call::ListLog { days: Some(("2026-03-01", "15.3.2026")), reason: "", size: None, skip: None });
         let mut end = Vec::new();
         for call in calls {
             let told = scene.visitor.call(&call).await.expect_err("it is refused");
@@ -280,7 +302,7 @@ async fn who_may_not_call_is_told_the_same_at_both_doors() {
         vec![
             (Call::ListMessages { ticket: id, size: None, skip: None }, Scope::MessagesRead),
             (Call::ListTickets { size: Some(501), skip: None }, Scope::TicketsRead),
-            (Call::ListLog { days: None, size: None, skip: None }, Scope::LogsRead),
+            (Call::ListLog { days: None, reason: "", size: None, skip: None }, Scope::LogsRead),
             (Call::GetTicket { id: 987_654 }, Scope::TicketsRead),
             (Call::CreateTicket { customer: "eve", name: "" }, Scope::TicketsWrite),
             (Call::Update { id, status: "PENDING" }, Scope::TicketsWrite),

@@ -122,9 +122,10 @@ const FILL: &str = "
     set session_replication_role = replica;
     insert into deletion_logs (
         application_key, ticket_id, chat_message_id, message_id, user_sendbird_id, user_type, create_time, delete_time, requested_from,
-        reason_detail, token_id, content_salt, content_digest
+        reason, reason_detail, token_id, content_salt, content_digest
     )
-    select 1, number / 100, number, number, 'ada', 'CUSTOMER', at, at, 'DASHBOARD', '', 't', sha256('salt'), sha256('content')
+    select 1, number / 100, number, number, 'ada', 'CUSTOMER', at, at, 'DASHBOARD', case when number % 2 = 0 then 'SPAM' end, '', 't',
+        sha256('salt'), sha256('content')
     from generate_series(1, 200000) number
     cross join lateral (select timestamptz '2026-03-01T00:00:00Z' + number * interval '333333 microseconds' as at) time;
     insert into deletion_log_counts (application_key, unit, start_time, count)
@@ -155,16 +156,13 @@ async fn a_page_of_the_log_costs_the_same_at_any_depth_of_two_hundred_thousand_e
     let place = "prepare place (integer, timestamptz, timestamptz, timestamptz, bigint, bigint)";
     let page = "prepare page (integer, timestamptz, timestamptz, bigint, bigint, bigint)";
     for (prepare, mark) in [(place, "with recursive unit"), (page, "and delete_time >= $2 and (delete_time, id) < ($3, $4)")] {
-        let prepare = format!("{prepare} as {}", the_statement_with(mark));
-        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.expect("the statement of the service");
+        prepare_as(&mut connection, prepare, mark).await;
     }
-    // A plan for the very values is good only with statistics of the table: without them the planner takes a range for a few entries and may
-    // read all of it. That lasts until the first statistics are taken, which autovacuum does by itself.
-    let plans = ["force_generic_plan", "force_custom_plan"];
-    for (statistics, plans) in [("reset plan_cache_mode", &plans[..1]), ("analyze", &plans[..])] {
-        sqlx::raw_sql(statistics).execute(&mut connection).await.expect("statistics");
-        for plan in plans {
-            sqlx::raw_sql(AssertSqlSafe(format!("set plan_cache_mode = {plan}"))).execute(&mut connection).await.expect("a mode");
+    // Whatever the planner knows of the tables, and whether or not it looks at the parameters.
+    for statistics in ["reset plan_cache_mode", "analyze"] {
+        run(&mut connection, statistics).await;
+        for plan in ["force_generic_plan", "force_custom_plan"] {
+            run(&mut connection, &format!("set plan_cache_mode = {plan}")).await;
             let first = buffers(&mut connection, 0).await;
             assert!(first < 30, "{statistics}, {plan}: {first} buffers for the first fifty entries");
             // Those of the counts of a day, an hour and a minute come on top, wherever these are.
@@ -174,4 +172,48 @@ async fn a_page_of_the_log_costs_the_same_at_any_depth_of_two_hundred_thousand_e
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_page_of_a_reason_costs_the_same_at_any_depth_and_its_place_no_more_than_the_count() {
+    let world = World::new().await;
+    world.actor().await;
+    world.database.run(FILL).await;
+    let mut connection = world.database.connect().await;
+    let place = "prepare place (integer, text, timestamptz, timestamptz, timestamptz, bigint, bigint)";
+    prepare_as(&mut connection, place, "offset (select greatest($7 - 1, 0))").await;
+    let page = "prepare page (integer, text, timestamptz, timestamptz, bigint, bigint)";
+    prepare_as(&mut connection, page, "reason = $2 and delete_time >= $3 and (delete_time, id) < ($4, $5)").await;
+    for statistics in ["reset plan_cache_mode", "vacuum (analyze) deletion_logs"] {
+        run(&mut connection, statistics).await;
+        for plan in ["force_generic_plan", "force_custom_plan"] {
+            run(&mut connection, &format!("set plan_cache_mode = {plan}")).await;
+            let (mut end, mut counted) = ("2026-03-16T00:00:00Z".to_owned(), 0);
+            for skip in [0, 1, 50_000, 99_950] {
+                let range = "timestamptz '2026-02-14T00:00:00Z', timestamptz '2026-03-16T00:00:00Z'";
+                let place = format!("execute place (1, 'SPAM', {range}, '2026-03-16T00:00:00Z', 0, {skip})");
+                let found = sqlx::query(AssertSqlSafe(place.clone())).fetch_one(&mut connection).await.expect("a place");
+                let (total, time): (i64, Option<DateTime<Utc>>) = (found.get(0), found.get(1));
+                assert_eq!((total, time.is_some()), (ROWS / 2, skip > 0));
+                end = time.map_or(end, |time| time.to_rfc3339());
+                let page = format!("execute page (1, 'SPAM', '2026-02-14T00:00:00Z', '{end}', 0, 50)");
+                let read = touched(&mut connection, &page, 50).await;
+                assert!(read < 30, "{statistics}, {plan}: {read} buffers for fifty entries after {skip}");
+                let placed = touched(&mut connection, &place, 1).await;
+                counted = if skip == 0 { placed } else { counted };
+                assert!(
+                    placed <= 2 * counted + 20,
+                    "{statistics}, {plan}: {placed} buffers to pass over {skip}, {counted} to count"
+                );
+            }
+        }
+    }
+}
+
+async fn prepare_as(connection: &mut PgConnection, prepare: &str, mark: &str) {
+    run(connection, &format!("{prepare} as {}", the_statement_with(mark))).await;
+}
+
+async fn run(connection: &mut PgConnection, statement: &str) {
+    sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(connection).await.expect("it runs");
 }

@@ -43,6 +43,8 @@ pub enum Call {
     },
     ListLog {
         days: Option<(&'static str, &'static str)>,
+        /// "" for all.
+        reason: &'static str,
         size: Option<i64>,
         skip: Option<i64>,
     },
@@ -68,6 +70,11 @@ pub enum Call {
     Delete {
         ticket: i64,
         id: i64,
+    },
+    DeleteFor {
+        ticket: i64,
+        id: i64,
+        reason: &'static str,
     },
 }
 
@@ -97,9 +104,9 @@ impl Visitor {
                 (Method::GET, format!("/tickets/{ticket}/chat_messages?{}", page(size, skip)), json!({}))
             }
             Call::ListTickets { size, skip } => (Method::GET, format!("/tickets?{}", page(size, skip)), json!({})),
-            Call::ListLog { days, size, skip } => {
-                let days = days.map(|(start, end)| format!("start_date={start}&end_date={end}")).unwrap_or_default();
-                (Method::GET, format!("/chat_messages/deletion_logs?{days}{}", page(size, skip)), json!({}))
+            Call::ListLog { days, reason, size, skip } => {
+                let days = days.map(|(start, end)| format!("&start_date={start}&end_date={end}")).unwrap_or_default();
+                (Method::GET, format!("/chat_messages/deletion_logs?reason={reason}{days}{}", page(size, skip)), json!({}))
             }
             Call::GetTicket { id } => (Method::GET, format!("/tickets/{id}"), json!({})),
             Call::CreateTicket { customer, name } => {
@@ -109,6 +116,9 @@ impl Visitor {
             Call::Close { id, comment } => (Method::PATCH, format!("/tickets/{id}/close"), json!({"closeComment": comment})),
             Call::Reopen { id } => (Method::PATCH, format!("/tickets/{id}/reopen"), json!({})),
             Call::Delete { ticket, id } => (Method::DELETE, format!("/tickets/{ticket}/chat_messages/{id}"), json!({})),
+            Call::DeleteFor { ticket, id, reason } => {
+                (Method::DELETE, format!("/tickets/{ticket}/chat_messages/{id}"), json!({"reason": reason}))
+            }
         };
         self.http.call(method, &path, body.to_string()).await
     }
@@ -131,11 +141,12 @@ impl Visitor {
                 let listed = self.actor.tickets.list_tickets(request).await?.into_inner();
                 list(listed.total_size, listed.tickets.iter().map(ticket), &listed.next_page_token)
             }
-            Call::ListLog { days, size, skip } => {
+            Call::ListLog { days, reason, size, skip } => {
                 let (start_date, end_date) = days.unwrap_or_default();
                 let filter = pb::DeletionLogFilter {
                     start_date: start_date.to_owned(),
                     end_date: end_date.to_owned(),
+                    reason: reason_of(reason),
                     ..Default::default()
                 };
                 let request = pb::ListDeletionLogsRequest {
@@ -174,8 +185,22 @@ impl Visitor {
             Call::Delete { ticket, id } => {
                 json!({"id": self.actor.delete(ticket, id).await?.chat_message.expect("a tombstone").id})
             }
+            Call::DeleteFor { ticket, id, reason } => {
+                let request =
+                    pb::DeleteChatMessageRequest { ticket_id: ticket, id, reason: reason_of(reason), ..Default::default() };
+                let deleted = self.actor.messages.delete_chat_message(request).await?.into_inner();
+                json!({"id": deleted.chat_message.expect("a tombstone").id})
+            }
         })
     }
+}
+
+/// The number of a reason; that of "" is none's.
+fn reason_of(name: &str) -> i32 {
+    if name.is_empty() {
+        return 0;
+    }
+    pb::DeletionReason::from_str_name(&format!("DELETION_REASON_{name}")).expect("a reason") as i32
 }
 
 fn told_by_rest(answer: &Answer) -> Result<Value, Told> {

@@ -1,10 +1,11 @@
-//! The place of a page in the log without a filter, from counts by day, hour, minute and second: at no depth more than a second's entries
-//! are passed over.
+//! The place of a page in the log. Without a filter it is found from counts by day, hour, minute and second: at no depth more than a second's
+//! entries are passed over. In the log of one reason it is found along the index by reason and time, which holds nothing else.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use tracing::Instrument;
 
+use crate::domain::deletion::DeletionReason;
 use crate::domain::deletion_log::{DayRange, Position};
 use crate::domain::ids::{ApplicationKey, DeletionLogId};
 use crate::error::Error;
@@ -135,9 +136,61 @@ pub async fn find(
     Ok(match (skip, end_time.zip(rest)) {
         (0, _) => Place { total_size, after, skip },
         (_, Some((end_time, skip))) => Place { total_size, after: Position { delete_time: end_time, id: DeletionLogId(0) }, skip },
-        // All are passed over: no entry is older than the range.
-        (_, None) => Place { total_size, after: Position { delete_time: range.from(), id: DeletionLogId(0) }, skip: 0 },
+        (_, None) => Place { total_size, after: end_of(range), skip: 0 },
     })
+}
+
+/// Where all entries are passed over: none is older than the range.
+fn end_of(range: DayRange) -> Position {
+    Position { delete_time: range.from(), id: DeletionLogId(0) }
+}
+
+/// Finds the page of one reason's entries that passes over `skip` of them after `after`: none is left to be passed over.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find_of_reason(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    reason: DeletionReason,
+    range: DayRange,
+    after: Position,
+    skip: i64,
+) -> Result<Place, Error> {
+    let row = sqlx::query!(
+        r#"
+        select (
+                select count(*)
+                from deletion_logs
+                where application_key = $1 and reason = $2 and delete_time >= $3 and delete_time < $4
+            ) as "total_size!",
+            passed.delete_time as "delete_time?",
+            passed.id as "id?"
+        from (select) as one
+        left join lateral (
+            select delete_time, id
+            from deletion_logs
+            where application_key = $1 and reason = $2 and delete_time >= $3 and (delete_time, id) < ($5, $6) and $7::bigint > 0
+            order by delete_time desc, id desc
+            offset (select greatest($7 - 1, 0))
+            limit 1
+        ) passed on true
+        "#,
+        application.0,
+        reason.as_str(),
+        range.from(),
+        range.until(),
+        after.delete_time,
+        after.id.0,
+        skip,
+    )
+    .fetch_one(connection)
+    .instrument(named("deletion_log.place.find_of_reason"))
+    .await
+    .map_err(from_sqlx)?;
+    let passed = row.delete_time.zip(row.id).map(|(delete_time, id)| Position { delete_time, id: DeletionLogId(id) });
+    let after = if skip == 0 { after } else { passed.unwrap_or_else(|| end_of(range)) };
+    Ok(Place { total_size: row.total_size, after, skip: 0 })
 }
 
 struct Row {

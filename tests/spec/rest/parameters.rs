@@ -145,6 +145,44 @@ async fn the_log_takes_days_of_at_most_a_year_from_query_or_body() {
 }
 
 #[tokio::test]
+async fn the_log_takes_a_reason_from_query_or_body() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.closed_ticket_with(4).await;
+    let http = world.http(&actor);
+    for (message, reason) in messages.iter().zip([json!("SPAM"), json!("ABUSE"), json!("SPAM"), Value::Null]) {
+        let path = format!("/tickets/{}/chat_messages/{}", ticket.id, message.id);
+        http.call(http::Method::DELETE, &path, json!({"reason": reason}).to_string()).await.ok();
+    }
+    let get = async |query: &str, body: Value| {
+        http.call(http::Method::GET, &format!("/chat_messages/deletion_logs{query}"), body.to_string()).await
+    };
+    let rows = [
+        ("", json!({}), 4),
+        ("?reason=", json!({"reason": "SPAM"}), 4),
+        ("?reason=SPAM", json!({"reason": "ABUSE"}), 2),
+        ("", json!({"reason": "ABUSE"}), 1),
+        ("", json!({"reason": ""}), 4),
+        ("", json!({"reason": null}), 4),
+        ("?reason=OTHER", json!({}), 0),
+        ("?reason=SPAM&end_date=2026-03-14", json!({}), 0),
+    ];
+    for (query, body, expected) in rows {
+        assert_eq!(get(query, body.clone()).await.ok()["count"], json!(expected), "{query} {body}");
+    }
+    let page = get("?reason=SPAM&limit=1", json!({})).await.ok();
+    assert_eq!(page["results"][0]["id"], json!(messages[2].id));
+    let next = page["next"].as_str().expect("a URL of the next page");
+    assert!(next.ends_with("?reason=SPAM&limit=1&offset=1"), "{next}");
+    let page = get("?reason=SPAM&limit=1&offset=1", json!({})).await.ok();
+    assert_eq!((&page["results"][0]["id"], &page["next"]), (&json!(messages[0].id), &Value::Null));
+    let one_of = "one of PRIVACY_REQUEST, SENSITIVE_DATA, ABUSE, SPAM, SENT_BY_MISTAKE, LEGAL_ORDER, RETENTION_ENDED, OTHER";
+    for (query, body) in [("?reason=spam", json!({})), ("", json!({"reason": "Spam"})), ("", json!({"reason": 4}))] {
+        get(query, body).await.refused(400, "deskp400111", &should("reason", one_of));
+    }
+}
+
+#[tokio::test]
 async fn messages_of_the_application_are_chosen_by_time_and_channel() {
     let world = World::new().await;
     let mut actor = world.actor().await;
