@@ -99,24 +99,33 @@ pub struct CacheMeasures {
 pub struct LogMeasures {
     /// From a deletion to its place in a tree, in seconds; of those that this process put there.
     pub merge_delay: Histogram,
-    /// Deletions, holds and releases that wait for a place, of all applications, when it was last looked.
+    /// Deletions, holds, releases and erasures that wait for a place, of all applications, when it was last looked.
     pub pending: Gauge,
-    /// For how long the longest of the deletions has waited.
+    /// For how long the first of them has waited.
     pub oldest_pending: Seconds,
     /// Entries of trees that no signed head covers yet, of all applications.
     pub unsigned: Gauge,
     /// Logs whose tiles do not make their roots: somebody has damaged them.
     pub damaged: Gauge,
+    /// Logs that were not as they should be when they were last verified.
+    pub flaws: Gauge,
 }
 
-/// When each loop last did what it is there for, in seconds since 1970; 0 before the first time.
+/// When each loop last did what it is there for, in seconds since 1970; 0 before the first time. Of those that do not run in every process,
+/// the last four, also when it began.
 #[derive(Debug, Default, Clone)]
 #[expect(missing_docs, reason = "the loops, named as their files in background/")]
 pub struct LoopsMeasures {
     pub readiness: Seconds,
     pub request_retention: Seconds,
     pub list_milestones: Seconds,
+    pub log_backlog: Seconds,
     pub log_sequencer: Seconds,
+    pub token_uses: Seconds,
+    pub embedded_postgres: Seconds,
+    pub log_check: Seconds,
+    pub log_retention: Seconds,
+    pub replicas: Seconds,
 }
 
 /// What is as it is at the moment.
@@ -136,6 +145,25 @@ pub struct Observed {
     pub fresh_replicas: u64,
     /// Connections of clients.
     pub clients: Clients,
+    /// How many calls are worked on, for each kind.
+    pub admission: Vec<Admitted>,
+    /// Calls that were refused because their token made too many, since the start.
+    pub rate_limited: u64,
+    /// What the audit has seen refused since the start, by its kind.
+    pub refusals: Vec<(&'static str, u64)>,
+}
+
+/// How many calls of one kind are worked on.
+#[derive(Debug, Clone, Copy)]
+pub struct Admitted {
+    /// `read` or `write`.
+    pub access: &'static str,
+    /// How many may be worked on at a time, at this moment.
+    pub limit: u64,
+    /// How many are.
+    pub in_flight: u64,
+    /// How many have been refused since the start.
+    pub refused: u64,
 }
 
 /// Connections of clients: those that are open, and since the start those that each thing happened to.
@@ -187,6 +215,7 @@ impl Default for LogMeasures {
             oldest_pending: Seconds::default(),
             unsigned: Gauge::default(),
             damaged: Gauge::default(),
+            flaws: Gauge::default(),
         }
     }
 }

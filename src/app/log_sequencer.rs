@@ -103,13 +103,13 @@ impl LogSequencer {
 }
 
 impl App {
-    /// Looks at how far the trees and their signatures are behind the deletions, for who measures it.
+    /// Looks at how far the trees and their signatures are behind what was done, for who measures it.
     ///
     /// # Errors
     /// When the database is away.
     pub async fn measure_log(&self) -> Result<(), Error> {
         let backlog = storage::log_sequencer::backlog(&mut *self.connection().await?).await?;
-        let waited = backlog.oldest_delete_time.map_or(0.0, |time| (self.now() - time).as_seconds_f64().max(0.0));
+        let waited = backlog.oldest_time.map_or(0.0, |time| (self.now() - time).as_seconds_f64().max(0.0));
         let log = &self.measures.log;
         log.pending.set(backlog.pending);
         log.oldest_pending.set(waited);

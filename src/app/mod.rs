@@ -192,7 +192,7 @@ impl App {
         &self.measures
     }
 
-    /// How connections to the database and memory are used at the moment. Of clients the use cases know nothing.
+    /// How connections to the database and memory are used at the moment. Of clients, admission and the audit the use cases know nothing.
     #[must_use]
     pub fn observe(&self) -> Observed {
         let (size, idle) = (i64::from(self.pool.size()), i64::try_from(self.pool.num_idle()).unwrap_or(i64::MAX));
@@ -207,6 +207,9 @@ impl App {
             replicas: self.replicas.count() as u64,
             fresh_replicas: self.replicas.fresh() as u64,
             clients: Clients::default(),
+            admission: Vec::new(),
+            rate_limited: self.rate_limited_calls(),
+            refusals: Vec::new(),
         }
     }
 

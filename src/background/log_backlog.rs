@@ -18,9 +18,13 @@ pub fn start(app: Arc<App>, shutdown: CancellationToken) -> JoinHandle<()> {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            if let Some(Err(error)) = shutdown.run_until_cancelled(app.measure_log()).await {
+            match shutdown.run_until_cancelled(app.measure_log()).await {
+                None => {}
+                Some(Ok(())) => {
+                    app.measures().loops.log_backlog.set(app.seconds());
+                }
                 // The database's absence is told by the readiness loop.
-                tracing::debug!(%error, "cannot measure the log");
+                Some(Err(error)) => tracing::debug!(%error, "cannot measure the log"),
             }
         }
     })

@@ -17,12 +17,19 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 pub fn start(app: Arc<App>, retention: Option<TimeDelta>, shutdown: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         let Some(retention) = retention else { return };
+        let last = &app.measures().loops.log_retention;
+        last.set(app.seconds());
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
             match shutdown.run_until_cancelled(app.retain_logs(retention)).await {
-                Some(Ok(0)) | None => {}
-                Some(Ok(erased)) => tracing::info!(erased, "erased old entries of the deletion log"),
+                None => {}
+                Some(Ok(erased)) => {
+                    last.set(app.seconds());
+                    if erased > 0 {
+                        tracing::info!(erased, "erased old entries of the deletion log");
+                    }
+                }
                 // Tried again in an hour. The database's absence is told by the readiness loop.
                 Some(Err(error)) => tracing::warn!(%error, "cannot erase old entries of the deletion log"),
             }

@@ -25,6 +25,7 @@ pub fn start(app: Arc<App>, shutdown: CancellationToken) -> JoinHandle<()> {
         if count == 0 {
             return;
         }
+        app.measures().loops.replicas.set(app.seconds());
         let every = (app.replicas().max_lag() / LOOKS).clamp(INTERVALS.0, INTERVALS.1);
         let replicas = join_all((0..count).map(|number| look_at(&app, number, ticks(every), &shutdown)));
         join(note_primary(&app, ticks(every), &shutdown), replicas).await;
@@ -50,7 +51,10 @@ async fn look_at(app: &App, replica: usize, mut ticks: Interval, shutdown: &Canc
     let mut last = None;
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let cause = match timeout(PATIENCE, app.look_at_replica(replica)).await {
-            Ok(Ok(standing)) => said(standing).map(ToOwned::to_owned),
+            Ok(Ok(standing)) => {
+                app.measures().loops.replicas.set(app.seconds());
+                said(standing).map(ToOwned::to_owned)
+            }
             Ok(Err(error)) => Some(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)),
             Err(_) => Some("it does not answer".to_owned()),
         };

@@ -19,9 +19,12 @@ pub fn start(app: Arc<App>, shutdown: CancellationToken) -> JoinHandle<()> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let goes_on = shutdown.run_until_cancelled(ticks.tick()).await.is_some();
-            if let Err(error) = app.record_token_uses().await {
+            match app.record_token_uses().await {
+                Ok(_) => {
+                    app.measures().loops.token_uses.set(app.seconds());
+                }
                 // They are written the next time. The database's absence is told by the readiness loop.
-                tracing::debug!(%error, "cannot write down when tokens were used");
+                Err(error) => tracing::debug!(%error, "cannot write down when tokens were used"),
             }
             if !goes_on {
                 return;

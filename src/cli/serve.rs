@@ -58,7 +58,7 @@ pub(super) async fn serve(
     }
     // The private server is watched until the calls have drained, and stopped after.
     let drained = CancellationToken::new();
-    let watch = database.owned.clone().map(|owned| background::embedded_postgres::start(owned, drained.clone()));
+    let watch = database.owned.clone().map(|owned| background::embedded_postgres::start(app.clone(), owned, drained.clone()));
     let exporter = telemetry.exporter.take();
     let served = server::serve(listener, app, signer, telemetry, settings, shutdown).await;
     drained.cancel();

@@ -24,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::server::HealthReporter;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
-use crate::app::{Admission, App, LogSigner};
-use crate::audit::Audit;
+use crate::app::{Admission, App, Load, LogSigner};
+use crate::audit::{Audit, Refusals};
 use crate::background;
 use crate::config::ServerSettings;
-use crate::measures::Observed;
+use crate::domain::caller::Access;
+use crate::measures::{Admitted, Observed};
 pub use crate::server::connections::Connections;
 use crate::server::guard::{Guard, guarded};
 use crate::server::tls::Tls;
@@ -73,8 +74,9 @@ pub async fn serve(
         calls: (telemetry.admin.is_some() || telemetry.trace_ratio.is_some()).then(|| CallMetrics::new(methods)),
     };
     let connections = Arc::new(Connections::default());
-    let admin = admin(&app, &connections, telemetry, &observer, &drained)?;
-    let router = doors(app, health, &observer, settings)?;
+    let gate = Gate::new(settings);
+    let admin = admin(&app, &connections, &gate, telemetry, &observer, &drained)?;
+    let router = doors(app, health, &gate, &observer, settings)?;
     tracing::info!(tls = tls.is_some(), %address, "listening");
     connection::accept(listener, router, tls, connections, settings, shutdown).await;
     // The last deletions get their receipts, too.
@@ -115,18 +117,49 @@ impl Observer {
     }
 }
 
+/// What both doors let calls in by, and who writes down whom they do not.
+#[derive(Clone)]
+struct Gate {
+    admission: Arc<Admission>,
+    audit: Arc<Audit>,
+}
+
+impl Gate {
+    fn new(settings: &ServerSettings) -> Self {
+        let limits = &settings.admission;
+        let max_in_flight = usize::try_from(limits.max_calls_in_flight).unwrap_or(usize::MAX);
+        let admission = Admission::new(max_in_flight, limits.latency_target());
+        Self { admission: Arc::new(admission), audit: Arc::new(Audit::default()) }
+    }
+
+    /// Adds what it has seen to what others have.
+    fn observe(&self, observed: Observed) -> Observed {
+        let admitted = |(name, access)| {
+            let Load { limit, in_flight, refused } = self.admission.load(access);
+            Admitted { access: name, limit: limit as u64, in_flight: in_flight as u64, refused }
+        };
+        let Refusals { authentications, permissions, deletions } = self.audit.refusals();
+        Observed {
+            admission: [("read", Access::Read), ("write", Access::Write)].map(admitted).into(),
+            refusals: vec![("authentication", authentications), ("permission", permissions), ("deletion", deletions)],
+            ..observed
+        }
+    }
+}
+
 /// Serves metrics and probes, where telemetry has a listener for them.
 fn admin(
     app: &Arc<App>,
     connections: &Arc<Connections>,
+    gate: &Gate,
     telemetry: Telemetry,
     observer: &Observer,
     shutdown: &CancellationToken,
 ) -> std::io::Result<Option<JoinHandle<()>>> {
     let (Some(listener), Some(calls)) = (telemetry.admin, &observer.calls) else { return Ok(None) };
     tracing::info!(address = %listener.local_addr()?, "metrics and probes");
-    let (uses, connections) = (app.clone(), connections.clone());
-    let observe = Box::new(move || Observed { clients: connections.observe(), ..uses.observe() });
+    let (uses, connections, gate) = (app.clone(), connections.clone(), gate.clone());
+    let observe = Box::new(move || gate.observe(Observed { clients: connections.observe(), ..uses.observe() }));
     let metrics = Metrics::new(Sources { measures: app.measures(), observe, calls, statements: &telemetry.statements });
     Ok(Some(admin::start(listener, app.clone(), metrics, shutdown.clone())))
 }
@@ -140,13 +173,15 @@ async fn maybe(task: Option<JoinHandle<()>>) {
 }
 
 /// Both doors behind their guards, in one router.
-fn doors(app: Arc<App>, health: HealthReporter, observer: &Observer, settings: &ServerSettings) -> std::io::Result<Router> {
-    let limits = &settings.admission;
-    let max_in_flight = usize::try_from(limits.max_calls_in_flight).unwrap_or(usize::MAX);
-    let admission = Arc::new(Admission::new(max_in_flight, limits.latency_target()));
-    let audit = Arc::new(Audit::default());
+fn doors(
+    app: Arc<App>,
+    health: HealthReporter,
+    gate: &Gate,
+    observer: &Observer,
+    settings: &ServerSettings,
+) -> std::io::Result<Router> {
     let guard = |refuse| {
-        let (admission, audit) = (admission.clone(), audit.clone());
+        let Gate { admission, audit } = gate.clone();
         let guard = Guard { limit: settings.request_timeout(), admission, audit, refuse };
         move |services: Router| observer.watch(services.layer(from_fn_with_state(guard, guarded)))
     };

@@ -54,10 +54,10 @@ pub async fn todo(connection: &mut PgConnection, holder: &str, key: Option<&str>
 /// How far trees and signatures are behind the deletions, of all applications.
 #[derive(Debug, Clone, Copy)]
 pub struct Backlog {
-    /// Deletions and holds that wait to become entries.
+    /// Deletions, placings and releases of holds, and erasures that wait to become entries.
     pub pending: i64,
-    /// When the first of the deletions was made.
-    pub oldest_delete_time: Option<DateTime<Utc>>,
+    /// When the first of them was made.
+    pub oldest_time: Option<DateTime<Utc>>,
     /// Entries that no signed head covers.
     pub unsigned: i64,
 }
@@ -71,7 +71,19 @@ pub async fn backlog(connection: &mut PgConnection) -> Result<Backlog, Error> {
         Backlog,
         r#"
         select (select count(*) from pending_leaves) + (select count(*) from pending_acts) as "pending!",
-            (select min(delete_time) from pending_leaves) as oldest_delete_time,
+            least(
+                (select min(delete_time) from pending_leaves),
+                (
+                    select min(h.create_time)
+                    from pending_acts p
+                    join holds h on h.application_key = p.application_key and h.id = p.hold_id
+                ),
+                (
+                    select min(e.erase_time)
+                    from pending_acts p
+                    join log_erasures e on e.application_key = p.application_key and e.id = p.erasure_id
+                )
+            ) as oldest_time,
             (select coalesce(sum(size - coalesce(signed_size, 0)), 0)::bigint from log_heads) as "unsigned!"
         "#
     )

@@ -10,7 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 
-use crate::measures::{CacheMeasures, Connections, LANES, LogMeasures, LoopsMeasures, Measures, Observed, POOL};
+use crate::measures::{Admitted, CacheMeasures, Connections, LANES, LogMeasures, Measures, Observed, POOL, Seconds};
 use crate::telemetry::measured::CallMetrics;
 use crate::telemetry::process;
 use crate::telemetry::statements::StatementMetrics;
@@ -121,27 +121,58 @@ fn register_caches(registry: &mut Registry, measures: &Measures) {
 }
 
 fn register_log(registry: &mut Registry, measures: &Measures) {
-    let LogMeasures { merge_delay, pending, oldest_pending, unsigned, damaged } = &measures.log;
+    let LogMeasures { merge_delay, pending, oldest_pending, unsigned, damaged, flaws } = &measures.log;
     let help = "Time from a deletion to its entry in the tree, of the entries that this process made";
     registry.register("deskledger_log_merge_delay_seconds", help, merge_delay.clone());
-    registry.register("deskledger_log_pending_acts", "Deletions, holds and releases without an entry in a tree", pending.clone());
-    let help = "For how long the oldest deletion without an entry has waited";
+    let help = "Deletions, holds, releases and erasures without an entry in a tree";
+    registry.register("deskledger_log_pending_acts", help, pending.clone());
+    let help = "For how long the oldest of these has waited";
     registry.register("deskledger_log_oldest_pending_seconds", help, oldest_pending.clone());
     registry.register("deskledger_log_unsigned_entries", "Entries that no signed head covers", unsigned.clone());
     registry.register("deskledger_log_damaged_trees", "Trees whose tiles do not make their roots", damaged.clone());
+    let help = "Logs that were not as they should be when they were last verified";
+    registry.register("deskledger_log_flaws", help, flaws.clone());
+}
+
+/// Loops, and when they last did their work. Those that do not run have no series.
+#[derive(Debug)]
+struct Loops {
+    always: [(&'static str, Seconds); 6],
+    some: [(&'static str, Seconds); 4],
+}
+
+impl EncodeMetric for Loops {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let running = self.some.iter().filter(|(_, time)| time.get() > 0.0);
+        for (name, time) in self.always.iter().chain(running) {
+            time.encode(encoder.encode_family(&[("loop", *name)])?)?;
+        }
+        Ok(())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Seconds::TYPE
+    }
 }
 
 fn register_loops(registry: &mut Registry, measures: &Measures) {
-    let LoopsMeasures { readiness, request_retention, list_milestones, log_sequencer } = &measures.loops;
-    let loops = [
-        ("readiness", readiness),
-        ("request_retention", request_retention),
-        ("list_milestones", list_milestones),
-        ("log_sequencer", log_sequencer),
+    let loops = measures.loops.clone();
+    let always = [
+        ("list_milestones", loops.list_milestones),
+        ("log_backlog", loops.log_backlog),
+        ("log_sequencer", loops.log_sequencer),
+        ("readiness", loops.readiness),
+        ("request_retention", loops.request_retention),
+        ("token_uses", loops.token_uses),
+    ];
+    let some = [
+        ("embedded_postgres", loops.embedded_postgres),
+        ("log_check", loops.log_check),
+        ("log_retention", loops.log_retention),
+        ("replicas", loops.replicas),
     ];
     let help = "When a loop last did its work, in seconds since 1970; 0 before the first time";
-    let loops = Labelled::new("loop", loops.map(|(name, time)| (name, time.clone())));
-    registry.register("deskledger_loop_last_success_timestamp_seconds", help, loops);
+    registry.register("deskledger_loop_last_success_timestamp_seconds", help, Loops { always, some });
     let forgotten = measures.request_ids_forgotten.clone();
     registry.register(
         "deskledger_request_ids_forgotten",
@@ -161,7 +192,9 @@ impl fmt::Debug for Moment {
 
 impl Collector for Moment {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Observed { connections, page_bytes, page_tickets, tokens, replicas, fresh_replicas, clients } = (self.0)();
+        let observed = (self.0)();
+        encode_refusals(&mut encoder, &observed)?;
+        let Observed { connections, page_bytes, page_tickets, tokens, replicas, fresh_replicas, clients, .. } = observed;
         let mut gauge = |name, help, metric: &dyn EncodeMetric| {
             metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
         };
@@ -197,6 +230,28 @@ impl Collector for Moment {
         let help = "What happened to connections of clients.";
         events.encode(encoder.encode_descriptor("deskledger_client_connection_events", help, None, MetricType::Counter)?)
     }
+}
+
+/// How many calls are let in, and how many calls and deletions are refused.
+fn encode_refusals(encoder: &mut DescriptorEncoder<'_>, observed: &Observed) -> Result<(), fmt::Error> {
+    let admission = |of: fn(&Admitted) -> u64| observed.admission.iter().map(move |admitted| (admitted.access, of(admitted)));
+    let gauge = |of| Labelled::new("access", admission(of).map(|(access, value)| (access, ConstGauge::new(value))));
+    let help = "Calls that may be worked on at a time, at this moment.";
+    let limit = gauge(|admitted| admitted.limit);
+    limit.encode(encoder.encode_descriptor("deskledger_admission_limit", help, None, MetricType::Gauge)?)?;
+    let in_flight = gauge(|admitted| admitted.in_flight);
+    let help = "Calls that are worked on.";
+    in_flight.encode(encoder.encode_descriptor("deskledger_admission_calls", help, None, MetricType::Gauge)?)?;
+    let mut counter =
+        |name, help, metric: &dyn EncodeMetric| metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?);
+    let refused = admission(|admitted| admitted.refused).map(|(access, count)| (access, ConstCounter::new(count)));
+    let help = "Calls that were refused because the service was busy.";
+    counter("deskledger_admission_refused_calls", help, &Labelled::new("access", refused))?;
+    let help = "Calls that were refused because their token made too many.";
+    counter("deskledger_rate_limited_calls", help, &ConstCounter::new(observed.rate_limited))?;
+    let audited = observed.refusals.iter().map(|(kind, count)| (*kind, ConstCounter::new(*count)));
+    let help = "What the audit has seen refused, whether there was a line for it or not.";
+    counter("deskledger_audit_refusals", help, &Labelled::new("kind", audited))
 }
 
 /// Connections by what they do.

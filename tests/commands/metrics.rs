@@ -3,8 +3,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{Method, StatusCode};
 use nix::sys::signal::Signal;
+use sqlx::Connection;
 use tonic::transport::Endpoint;
 
 use crate::commands::documents::{between, read};
@@ -19,7 +21,7 @@ const DEFAULT: &str = "127.0.0.1:9464";
 
 /// A service with metrics on a database, and a caller of it.
 struct Watched {
-    _database: TestDatabase,
+    database: TestDatabase,
     service: Service,
     admin: Admin,
     actor: Actor,
@@ -37,7 +39,7 @@ impl Watched {
         let address = service.address();
         let channel = Endpoint::from_shared(format!("http://{address}")).expect("an address").connect().await.expect("it listens");
         let admin = Admin::at(&service.admin_address());
-        Self { _database: database, service, admin, actor: Actor::new(channel, &token), http: Http::new(&address, &token) }
+        Self { database, service, admin, actor: Actor::new(channel, &token), http: Http::new(&address, &token) }
     }
 
     async fn scrape(&self) -> Scrape {
@@ -126,6 +128,45 @@ async fn calls_are_counted_by_method_and_reason_at_both_doors() {
     assert!(scrape.sum("db_client_operation_duration_seconds_count", &deletions) >= 4, "what was refused was tried");
     let lane = [("db_client_connection_pool_name", "lane deletions")];
     assert_eq!(scrape.sum("deskledger_lane_statement_calls_sum", &lane), 4);
+}
+
+#[tokio::test]
+async fn what_is_refused_and_by_what_is_counted() {
+    let arguments = ["--max-calls-in-flight", "32", "--reads-per-minute", "6", "--log-retention-days", "30"];
+    let mut watched = Watched::new(&arguments).await;
+    let (ticket, messages) = watched.actor.ticket_with(1).await;
+    watched.actor.delete(ticket.id, messages[0].id).await.expect_err("its ticket is open");
+    let get = async |mut actor: Actor| actor.tickets.get_ticket(pb::GetTicketRequest { id: ticket.id }).await;
+    get(watched.actor.clone()).await.expect("one read may come at once");
+    get(watched.actor.clone()).await.expect_err("no second one");
+    let nobody = Http { token: Some("garbage".to_owned()), ..watched.http.clone() };
+    nobody.get("/tickets").await.refusal();
+    let mut other = watched.database.connect().await;
+    let mut lock = other.begin().await.expect("a transaction");
+    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let rename = |mut actor: Actor| async move {
+        let renamed = pb::Ticket { id: ticket.id, channel_name: "renamed".to_owned(), ..Default::default() };
+        actor.update(renamed, &[]).await
+    };
+    let mut writes: FuturesUnordered<_> = (0..32 + 3).map(|_| rename(watched.actor.clone())).collect();
+    for _ in 0..3 {
+        writes.next().await.expect("a call").expect_err("the service is busy");
+    }
+
+    let scrape = watched.scrape().await;
+    let access = |metric: &str| ["read", "write"].map(|access| scrape.sum(metric, &[("access", access)]));
+    assert_eq!(access("deskledger_admission_limit"), [32, 32]);
+    assert_eq!(access("deskledger_admission_calls"), [0, 32]);
+    assert_eq!(access("deskledger_admission_refused_calls_total"), [0, 3]);
+    assert_eq!(scrape.sum("deskledger_rate_limited_calls_total", &[]), 1);
+    let audited =
+        ["authentication", "permission", "deletion"].map(|kind| scrape.sum("deskledger_audit_refusals_total", &[("kind", kind)]));
+    assert_eq!(audited, [1, 0, 1]);
+    let last = |name| scrape.sum("deskledger_loop_last_success_timestamp_seconds", &[("loop", name)]) > 1_000_000_000;
+    let loops = ["readiness", "log_check", "log_retention", "replicas", "embedded_postgres"];
+    assert_eq!(loops.map(last), [true, true, true, false, false], "those that run");
+    lock.rollback().await.expect("the ticket is free");
+    while writes.next().await.is_some() {}
 }
 
 #[tokio::test]

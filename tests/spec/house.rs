@@ -152,9 +152,13 @@ const TENANTS: [&str; 10] = [
 const FORGETTING: &str =
     "delete from requests where ctid = any (array(select ctid from requests where create_time < $1 order by create_time limit $2))";
 
-/// What finds the applications that have milestones to set, or holds to log. It answers nothing else, so that no row of one gets to another.
-const FOR_ALL: [&str; 2] =
-    ["select a.key from applications a left join lateral", "select a.key from applications a where exists ( select from holds h"];
+/// What finds the applications that have milestones to set, or holds to log, and what measures how much waits. They answer nothing else, so
+/// that no row of one gets to another.
+const FOR_ALL: [&str; 3] = [
+    "select a.key from applications a left join lateral",
+    "select a.key from applications a where exists ( select from holds h",
+    "select (select count(*) from pending_leaves) + (select count(*) from pending_acts)",
+];
 
 /// The statements of `.sqlx/`, each on one line.
 fn statements() -> Vec<String> {

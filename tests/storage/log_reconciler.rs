@@ -1,7 +1,10 @@
 //! Tombstones, log rows and entries that do not belong together are found and named, by the command and by the service itself.
 
+use deskledger::storage::log_sequencer;
+
 use crate::commands::program::run_on;
 use crate::support::World;
+use crate::support::database::TestDatabase;
 
 #[tokio::test]
 async fn a_tombstone_without_a_log_row_and_a_log_row_without_a_tombstone_are_named() {
@@ -41,5 +44,33 @@ async fn a_tombstone_without_a_log_row_and_a_log_row_without_a_tombstone_are_nam
         let told: Vec<String> =
             world.app.check_logs().await.expect("the database is there").iter().map(|(id, flaw)| format!("{id}: {flaw}")).collect();
         assert_eq!(told, [format!("acme: {flaw}")], "{change}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_longest_for_its_entry_is_found_whatever_it_is() {
+    let database = TestDatabase::create().await;
+    let mut connection = database.connect().await;
+    database
+        .run(
+            "insert into applications (id, name, create_time) values ('acme', 'Acme', now());
+             insert into holds (application_key, ticket_id, action, create_time, reason, token_id)
+             values (1, 1, 'PLACED', '2026-01-02T00:00:00Z', 'a lawsuit', 'token');
+             insert into log_erasures (application_key, erase_time, older_than, cause, leaf_indexes, remains_digest)
+             values (1, '2026-01-01T00:00:00Z', now(), 'COMMAND', '{0}', sha256('remains'))",
+        )
+        .await;
+    // What waits, and since when the first of it does.
+    let steps = [
+        ("select", None),
+        ("insert into pending_leaves values (1, 1, 1, '2026-01-03T00:00:00Z')", Some("2026-01-03T00:00:00Z")),
+        ("insert into pending_acts (application_key, hold_id) values (1, 1)", Some("2026-01-02T00:00:00Z")),
+        ("insert into pending_acts (application_key, erasure_id) values (1, 1)", Some("2026-01-01T00:00:00Z")),
+    ];
+    for (number, (step, oldest)) in steps.into_iter().enumerate() {
+        database.run(step).await;
+        let backlog = log_sequencer::backlog(&mut connection).await.expect("the database is there");
+        assert_eq!(backlog.pending, i64::try_from(number).expect("a few"));
+        assert_eq!(backlog.oldest_time, oldest.map(|time| time.parse().expect("a time")), "{step}");
     }
 }
