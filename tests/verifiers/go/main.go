@@ -1,6 +1,8 @@
-// Verifies a log in files with three libraries that are not ours: Go's golang.org/x/mod/sumdb, transparency-dev/formats and
-// transparency-dev/merkle. The one argument is a directory laid out as C2SP tlog-tiles lays out a log: checkpoint, tile/...; beside
-// them vkey, old-checkpoint, consistency (from the old checkpoint to the new) and receipts/. docs/PROOF.md describes the files.
+// Verifies a log with three libraries that are not ours: Go's golang.org/x/mod/sumdb, transparency-dev/formats and
+// transparency-dev/merkle. The first argument is a directory laid out as C2SP tlog-tiles lays out a log: checkpoint, tile/...; beside
+// them vkey, old-checkpoint, consistency (from the old checkpoint to the new) and receipts/. docs/PROOF.md describes the files. With a
+// second argument, the URL of the log on a running service, checkpoint and tiles are read from there, with the token in TOKEN; the
+// directory then has inclusion/ too, what GetInclusionProof answered.
 package main
 
 import (
@@ -8,6 +10,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,10 +24,17 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-var dir string
+// Where the log is: url is empty where all of it is in files. fetched counts what was read from the service.
+var (
+	dir, url string
+	fetched  int
+)
 
 func main() {
 	dir = os.Args[1]
+	if len(os.Args) > 2 {
+		url = os.Args[2]
+	}
 	vkey := strings.TrimSpace(string(read("vkey")))
 	verifier, err := note.NewVerifier(vkey)
 	check("the verifier key is read", err)
@@ -34,6 +45,10 @@ func main() {
 	checkConsistency(old, head)
 	entries := checkTiles(head)
 	checkReceipts(verifier, entries)
+	if url != "" {
+		checkInclusion(head, entries)
+		fmt.Printf("ok: checkpoint, tiles and entries were read from %s in %d requests\n", url, fetched)
+	}
 }
 
 // openCheckpoint verifies a checkpoint with both libraries that can.
@@ -81,11 +96,14 @@ func checkTiles(head *log.Checkpoint) [][]byte {
 			fail("a bundle has more than its entries")
 		}
 	}
+	var indexes []int64
+	for index := range entries {
+		indexes = append(indexes, tlog.StoredHashIndex(0, int64(index)))
+	}
+	hashes, err := reader.ReadHashes(indexes)
+	check("the tiles lead to the signed root", err)
 	for index, entry := range entries {
-		leaf := tlog.RecordHash(entry)
-		hashes, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(index))})
-		check("the tiles lead to the signed root", err)
-		if hashes[0] != leaf {
+		if hashes[index] != tlog.RecordHash(entry) {
 			fail(fmt.Sprintf("entry %d is not the leaf of its tile", index))
 		}
 	}
@@ -131,6 +149,44 @@ func checkReceipts(verifier note.Verifier, entries [][]byte) {
 	fmt.Printf("ok: %d receipts prove their records (3 libraries)\n", len(names))
 }
 
+// inclusionProof is an answer of GetInclusionProof, as JSON has it.
+type inclusionProof struct {
+	LeafIndex int64    `json:"leafIndex,string"`
+	TreeSize  int64    `json:"treeSize,string"`
+	Entry     []byte   `json:"entry"`
+	Hashes    [][]byte `json:"hashes"`
+}
+
+// checkInclusion verifies proofs that the service answered, each for the tree of the checkpoint.
+func checkInclusion(head *log.Checkpoint, entries [][]byte) {
+	names, err := filepath.Glob(filepath.Join(dir, "inclusion", "*.json"))
+	check("the inclusion proofs", err)
+	if len(names) == 0 {
+		fail("there are no inclusion proofs")
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		check(name, err)
+		var answer inclusionProof
+		check(name, json.Unmarshal(text, &answer))
+		if answer.TreeSize != int64(head.Size) || !bytes.Equal(answer.Entry, entries[answer.LeafIndex]) {
+			fail(name + " is of another tree or another entry")
+		}
+		var path tlog.RecordProof
+		for _, hash := range answer.Hashes {
+			path = append(path, tlog.Hash(hash))
+		}
+		check(name+" (sumdb/tlog)", tlog.CheckRecord(path, answer.TreeSize, tlog.Hash(head.Hash), answer.LeafIndex, tlog.RecordHash(answer.Entry)))
+		check(name+" (merkle/proof)", merkle.VerifyInclusion(rfc6962.DefaultHasher, uint64(answer.LeafIndex), head.Size,
+			rfc6962.DefaultHasher.HashLeaf(answer.Entry), answer.Hashes, head.Hash))
+		path[0][0] ^= 1
+		if tlog.CheckRecord(path, answer.TreeSize, tlog.Hash(head.Hash), answer.LeafIndex, tlog.RecordHash(answer.Entry)) == nil {
+			fail(name + ": a changed proof is accepted")
+		}
+	}
+	fmt.Printf("ok: %d inclusion proofs of the service are good (2 libraries)\n", len(names))
+}
+
 func included(receipt proof.TLogProof, head *log.Checkpoint, entry []byte) error {
 	var path tlog.RecordProof
 	for _, hash := range receipt.Hashes {
@@ -161,8 +217,28 @@ func tilePath(level string, index int64, width int) string {
 }
 
 func read(name string) []byte {
+	if url != "" && (name == "checkpoint" || strings.HasPrefix(name, "tile/")) {
+		return fetch(name)
+	}
 	data, err := os.ReadFile(filepath.Join(dir, name))
 	check(name, err)
+	return data
+}
+
+// fetch reads a part of the log from the service, as an auditor does.
+func fetch(name string) []byte {
+	request, err := http.NewRequest(http.MethodGet, url+"/"+name, nil)
+	check(name, err)
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
+	answer, err := http.DefaultClient.Do(request)
+	check(name, err)
+	defer answer.Body.Close()
+	data, err := io.ReadAll(answer.Body)
+	check(name, err)
+	if answer.StatusCode != http.StatusOK {
+		fail(fmt.Sprintf("%s: %s: %s", name, answer.Status, data))
+	}
+	fetched++
 	return data
 }
 
