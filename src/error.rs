@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::domain::caller::{Access, BadCredential, Scope};
 use crate::domain::deletion::NotDeletable;
-use crate::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, RequestId, TicketId};
+use crate::domain::ids::{ChatMessageId, DeletionLogId, ErasureId, HoldEventId, RequestId, TicketId};
 use crate::domain::proof::ProofError;
 use crate::domain::ticket::TicketStatus;
 use crate::domain::violation::FieldViolation;
@@ -45,6 +45,8 @@ pub enum Error {
     DeletionLogErased { ticket_id: TicketId, id: DeletionLogId, erase_time: DateTime<Utc> },
     /// The ticket has no such placing or release of a legal hold, or the application no such ticket.
     HoldEventNotFound { ticket_id: TicketId, id: HoldEventId },
+    /// The application's log has no such erasure.
+    ErasureNotFound { id: ErasureId },
     /// The application has no such rejected event.
     RejectedEventNotFound { id: i64 },
     /// The message was deleted before.
@@ -77,8 +79,8 @@ pub enum Error {
     DatabaseUnavailable(#[source] Source),
     /// The caller's deadline or the service's time limit passed.
     DeadlineExceeded,
-    /// The entry of a deletion, or of a placing or release of a legal hold, is not in a signed tree yet.
-    ReceiptNotReady { ticket_id: TicketId, id: i64 },
+    /// The entry of a deletion, of a placing or release of a legal hold, or of an erasure, which is in no ticket, is not in a signed tree yet.
+    ReceiptNotReady { ticket_id: Option<TicketId>, id: i64 },
     /// The application's log has not been signed yet.
     LogNotSigned,
     /// The log's trees contradict their checkpoints, or its rows their trees; the source is for the log only.
@@ -211,6 +213,10 @@ impl Error {
                 let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
                 row(NotFound, "HOLD_EVENT_NOT_FOUND", "deskp400201", message, metadata)
             }
+            Self::ErasureNotFound { id } => {
+                let message = "The specified erasure doesn't exist.".to_owned();
+                row(NotFound, "ERASURE_NOT_FOUND", "deskp400201", message, vec![("id", id.to_string())])
+            }
             Self::RejectedEventNotFound { id } => {
                 let message = "The specified rejected event doesn't exist.".to_owned();
                 row(NotFound, "REJECTED_EVENT_NOT_FOUND", "deskp400201", message, vec![("id", id.to_string())])
@@ -279,7 +285,8 @@ impl Error {
             Self::DeadlineExceeded => unexpected(Kind::DeadlineExceeded, "DEADLINE_EXCEEDED", "The call took too long."),
             Self::ReceiptNotReady { ticket_id, id } => {
                 let message = "The entry is not in a signed tree yet. Repeat the call.".to_owned();
-                let metadata = vec![("ticket_id", ticket_id.to_string()), ("id", id.to_string())];
+                let ticket_id = ticket_id.map(|ticket_id| ("ticket_id", ticket_id.to_string()));
+                let metadata = ticket_id.into_iter().chain([("id", id.to_string())]).collect();
                 row(FailedPrecondition, "RECEIPT_NOT_READY", "deskp400602", message, metadata)
             }
             Self::LogNotSigned => {
@@ -313,6 +320,7 @@ impl Error {
             | Self::DeletionLogNotFound { .. }
             | Self::DeletionLogErased { .. }
             | Self::HoldEventNotFound { .. }
+            | Self::ErasureNotFound { .. }
             | Self::RejectedEventNotFound { .. }
             | Self::ChatMessageAlreadyDeleted { .. }
             | Self::TicketNotClosed { .. }

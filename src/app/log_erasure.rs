@@ -1,12 +1,15 @@
-//! Erasing old entries of the deletion log: at an operator's command, or by the service's setting.
+//! Erasing old entries of the deletion log, at an operator's command or by the service's setting, and the list of what was erased.
 
 use chrono::TimeDelta;
 
 use crate::app::App;
 use crate::app::retry::Retry;
-use crate::domain::erasure::ErasureCause;
-use crate::domain::ids::ApplicationKey;
+use crate::domain::caller::Caller;
+use crate::domain::erasure::{Erasure, ErasureCause};
+use crate::domain::ids::{ApplicationKey, ErasureId};
+use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
+use crate::measures::CALLS;
 use crate::storage;
 
 /// How many entries one statement looks at. It locks their tickets.
@@ -37,6 +40,25 @@ impl App {
             }
             after = step.last;
         }
+    }
+
+    /// Lists the erasures of old entries of the caller's log, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::PageTokenInvalid`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
+    pub async fn list_erasures(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Erasure>, Error> {
+        let binding = Binding::new(caller.application, "ListErasures", &());
+        let [after] = match &page.token {
+            Some(token) => binding.position("page_token", token)?,
+            None => [0],
+        };
+        let mut connection = self.connection().await?;
+        let asked = page.size + 1; // one more tells whether there is a next page
+        let mut items = storage::log_erasure::list(&mut connection, caller.application, ErasureId(after), asked).await?;
+        let more = cut_to(&mut items, page.size);
+        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
+        Ok(Page { total_size: 0, items, next_page_token })
     }
 
     /// Erases the entries of all applications' deletions whose retention has passed, and says how many.

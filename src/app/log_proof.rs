@@ -163,7 +163,7 @@ async fn signed_deletion(
         None if storage::deletion_log::find(connection, application, ticket_id, id).await?.is_none() => {
             Err(Error::DeletionLogNotFound { ticket_id, id })
         }
-        None => Err(Error::ReceiptNotReady { ticket_id, id: id.0 }),
+        None => Err(Error::ReceiptNotReady { ticket_id: Some(ticket_id), id: id.0 }),
     }
 }
 

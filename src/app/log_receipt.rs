@@ -1,4 +1,4 @@
-//! Receipts: what proves one deletion, or one placing or release of a legal hold, to anyone who has the log's verifier key.
+//! Receipts: what proves one deletion, one placing or release of a legal hold, or one erasure to anyone who has the log's verifier key.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::app::{App, admission};
 use crate::domain::caller::Caller;
 use crate::domain::deletion_log::DeletionLog;
 use crate::domain::hold::HoldEvent;
-use crate::domain::ids::{ApplicationKey, DeletionLogId, HoldEventId, TicketId};
+use crate::domain::ids::{ApplicationKey, DeletionLogId, ErasureId, HoldEventId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::domain::proof::ProofError;
 use crate::domain::proof::act::Act;
@@ -38,7 +38,7 @@ impl App {
         let log = storage::deletion_log::find(&mut connection, caller.application, ticket_id, id).await?;
         let log = whole(log.ok_or(Error::DeletionLogNotFound { ticket_id, id })?)?;
         let receipt = receipt_of(&mut connection, caller.application, &Act::Deletion(log)).await?;
-        receipt.ok_or(Error::ReceiptNotReady { ticket_id, id: id.0 })
+        receipt.ok_or(Error::ReceiptNotReady { ticket_id: Some(ticket_id), id: id.0 })
     }
 
     /// Reads the receipt of a placing or a release of a legal hold, on the newest checkpoint.
@@ -52,7 +52,20 @@ impl App {
         let event = storage::hold::find_event(&mut connection, caller.application, ticket_id, id).await?;
         let event = event.ok_or(Error::HoldEventNotFound { ticket_id, id })?;
         let receipt = receipt_of(&mut connection, caller.application, &Act::Hold(event)).await?;
-        receipt.ok_or(Error::ReceiptNotReady { ticket_id, id: id.0 })
+        receipt.ok_or(Error::ReceiptNotReady { ticket_id: Some(ticket_id), id: id.0 })
+    }
+
+    /// Reads the receipt of an erasure of old entries, on the newest checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::ErasureNotFound`], [`Error::ReceiptNotReady`], [`Error::LogNotSigned`], [`Error::LogCorrupt`]; when the database is away.
+    #[tracing::instrument(target = CALLS, skip_all)]
+    pub async fn get_erasure_receipt(&self, caller: &Caller, id: ErasureId) -> Result<String, Error> {
+        let mut connection = self.connection().await?;
+        let erasure = storage::log_erasure::find(&mut connection, caller.application, id).await?;
+        let erasure = erasure.ok_or(Error::ErasureNotFound { id })?;
+        let receipt = receipt_of(&mut connection, caller.application, &Act::Erasure(erasure)).await?;
+        receipt.ok_or(Error::ReceiptNotReady { ticket_id: None, id: id.0 })
     }
 
     /// Lists the placings and releases of legal holds on a ticket, oldest first.

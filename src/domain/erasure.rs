@@ -14,6 +14,9 @@ pub const MIN_AGE_DAYS: i64 = 30;
 /// The greatest age in days that may be asked for: a hundred years.
 pub const MAX_AGE_DAYS: i64 = 36_500;
 
+/// How many erasures a page has at most.
+pub const MAX_PAGE_SIZE: i64 = 100;
+
 /// What brought an erasure about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErasureCause {

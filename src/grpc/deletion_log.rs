@@ -8,8 +8,9 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::caller::Scope;
 use crate::domain::deletion_log::{DeletionLog, DeletionLogFilter, MAX_PAGE_SIZE};
+use crate::domain::erasure::{self, Erasure, ErasureCause};
 use crate::domain::hold::{self, HoldAction, HoldEvent};
-use crate::domain::ids::{DeletionLogId, HoldEventId, TicketId};
+use crate::domain::ids::{DeletionLogId, ErasureId, HoldEventId, TicketId};
 use crate::domain::proof::Hash;
 use crate::domain::text;
 use crate::domain::violation::{FieldViolation, Rule, Violations};
@@ -133,6 +134,33 @@ impl DeletionLogService for Door {
         Ok(Response::new(proto::GetHoldReceiptResponse { receipt }))
     }
 
+    async fn list_erasures(
+        &self,
+        request: Request<proto::ListErasuresRequest>,
+    ) -> Result<Response<proto::ListErasuresResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let page = parse::page(request.page_size, 0, request.page_token, erasure::MAX_PAGE_SIZE, &mut violations);
+        let page = violations.finish(page)?;
+        let page = self.app.list_erasures(&caller, &page).await?;
+        Ok(Response::new(proto::ListErasuresResponse {
+            erasures: page.items.iter().map(render_erasure).collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_erasure_receipt(
+        &self,
+        request: Request<proto::GetErasureReceiptRequest>,
+    ) -> Result<Response<proto::GetErasureReceiptResponse>, Status> {
+        let (caller, request) = authorize(request, Scope::LogsRead)?;
+        let mut violations = Violations::default();
+        let id = violations.check(parse::id("id", request.id)).map(ErasureId);
+        let id = violations.finish(id)?;
+        let receipt = self.app.get_erasure_receipt(&caller, id).await?;
+        Ok(Response::new(proto::GetErasureReceiptResponse { receipt }))
+    }
+
     type ExportDeletionLogsStream = Pin<Box<dyn Stream<Item = Result<proto::ExportDeletionLogsResponse, Status>> + Send>>;
 
     async fn export_deletion_logs(
@@ -213,6 +241,20 @@ fn render_hold_event(event: HoldEvent) -> proto::HoldEvent {
         reason: event.reason,
         requested_by: event.requested_by.map(Into::into),
         token_id: event.token_id,
+    }
+}
+
+fn render_erasure(erasure: &Erasure) -> proto::Erasure {
+    let cause = match erasure.cause {
+        ErasureCause::Command => proto::ErasureCause::Command,
+        ErasureCause::Retention => proto::ErasureCause::Retention,
+    };
+    proto::Erasure {
+        id: erasure.id.0,
+        erase_time: Some(parse::timestamp(erasure.erase_time)),
+        older_than: Some(parse::timestamp(erasure.older_than)),
+        cause: cause.into(),
+        entry_count: i32::try_from(erasure.leaf_indexes.len()).unwrap_or(i32::MAX),
     }
 }
 

@@ -56,6 +56,58 @@ pub async fn erase(
     Ok(Erased { count: u64::try_from(row.erased).map_err(Error::internal)?, last })
 }
 
+/// Reads an erasure.
+///
+/// # Errors
+/// When the database is away.
+pub async fn find(connection: &mut PgConnection, application: ApplicationKey, id: ErasureId) -> Result<Option<Erasure>, Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id, erase_time, older_than, cause, leaf_indexes, remains_digest
+        from log_erasures
+        where application_key = $1 and id = $2
+        "#,
+        application.0,
+        id.0,
+    )
+    .fetch_optional(connection)
+    .instrument(named("log_erasure.find"))
+    .await
+    .map_err(from_sqlx)?;
+    row.map(Row::erasure).transpose()
+}
+
+/// Lists erasures, oldest first: at most `limit` of those after the id `after`.
+///
+/// # Errors
+/// When the database is away.
+pub async fn list(
+    connection: &mut PgConnection,
+    application: ApplicationKey,
+    after: ErasureId,
+    limit: i64,
+) -> Result<Vec<Erasure>, Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id, erase_time, older_than, cause, leaf_indexes, remains_digest
+        from log_erasures
+        where application_key = $1 and id > $2
+        order by id
+        limit $3
+        "#,
+        application.0,
+        after.0,
+        limit,
+    )
+    .fetch_all(connection)
+    .instrument(named("log_erasure.list"))
+    .await
+    .map_err(from_sqlx)?;
+    rows.into_iter().map(Row::erasure).collect()
+}
+
 /// Reads the erasures that are not among the first `size` entries of the tree.
 ///
 /// # Errors

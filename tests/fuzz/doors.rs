@@ -82,7 +82,7 @@ impl Bench {
 #[test]
 fn requests_of_every_method() {
     let mut bench = Bench::new();
-    let rows = bench.runtime.block_on(async { Rows::of(&mut bench.actor).await });
+    let rows = bench.runtime.block_on(async { Rows::of(&bench.world, &mut bench.actor).await });
     let methods = every_method(&rows);
     let seeds = methods.iter().map(|method| method.request.clone()).collect();
     let next = std::cell::Cell::new(0);

@@ -97,7 +97,7 @@ impl Tokens {
 #[tokio::test]
 async fn every_method_refuses_every_credential_that_is_not_good_for_it() {
     let world = World::signing().await;
-    let rows = Rows::of(&mut world.actor().await).await;
+    let rows = Rows::of(&world, &mut world.actor().await).await;
     let tokens = Tokens::of(&world).await;
     world.sign_log().await;
     let (channel, elsewhere) = (world.channel().await, channel_to(&world, "desk-api-other.example.com").await);
@@ -275,7 +275,7 @@ fn routes(rows: &Rows) -> Vec<Route> {
 #[tokio::test]
 async fn every_route_of_the_rest_door_refuses_every_credential_that_is_not_good_for_it() {
     let world = World::signing().await;
-    let rows = Rows::of(&mut world.actor().await).await;
+    let rows = Rows::of(&world, &mut world.actor().await).await;
     let tokens = Tokens::of(&world).await;
     world.sign_log().await;
     let mut cells = BTreeSet::new();

@@ -16,7 +16,7 @@ use crate::support::{World, refusal};
 #[tokio::test]
 async fn every_method_is_in_the_table_and_serves_its_scope_alone() {
     let world = World::signing().await;
-    let rows = Rows::of(&mut world.actor().await).await;
+    let rows = Rows::of(&world, &mut world.actor().await).await;
     let table = every_method(&rows);
     let listed: BTreeSet<&str> = table.iter().map(|method| method.name).collect();
     let declared: BTreeSet<String> = methods().iter().map(name_of).collect();
@@ -35,7 +35,7 @@ async fn every_method_is_in_the_table_and_serves_its_scope_alone() {
 #[tokio::test]
 async fn every_method_refuses_every_other_scope_before_it_looks_at_anything() {
     let world = World::signing().await;
-    let rows = Rows::of(&mut world.actor().await).await;
+    let rows = Rows::of(&world, &mut world.actor().await).await;
     let channel = world.channel().await;
     for method in every_method(&rows) {
         let others: Vec<Scope> = Scope::ALL.into_iter().filter(|scope| *scope != method.scope).collect();
@@ -54,7 +54,7 @@ async fn every_method_refuses_every_other_scope_before_it_looks_at_anything() {
 #[tokio::test]
 async fn every_method_keeps_applications_apart() {
     let world = World::signing().await;
-    let rows = Rows::of(&mut world.actor().await).await;
+    let rows = Rows::of(&world, &mut world.actor().await).await;
     let (channel, token) = (world.channel().await, world.actor_of("other").await.token);
     world.sign_log().await;
     for method in every_method(&rows) {
@@ -151,7 +151,7 @@ fn every_element_of_the_protos_has_a_comment() {
 #[test]
 fn every_enumeration_begins_with_its_unspecified_value() {
     let enums: Vec<_> = pool().all_enums().filter(|kind| kind.package_name() == "deskledger.v1").collect();
-    assert_eq!(enums.len(), 9);
+    assert_eq!(enums.len(), 10);
     for kind in enums {
         let prefix = screaming(kind.name());
         assert_eq!(kind.default_value().name(), format!("{prefix}_UNSPECIFIED"));

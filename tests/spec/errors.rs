@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use deskledger::domain::caller::{Access, BadCredential, Flaw, Scope};
 use deskledger::domain::deletion::NotDeletable;
-use deskledger::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, RequestId, TicketId};
+use deskledger::domain::ids::{ChatMessageId, DeletionLogId, ErasureId, HoldEventId, RequestId, TicketId};
 use deskledger::domain::ticket::TicketStatus;
 use deskledger::domain::violation::{FieldViolation, Rule};
 use deskledger::error::Error;
@@ -187,6 +187,7 @@ pub fn errors(seed: i64) -> Vec<Error> {
         Error::DeletionLogNotFound { ticket_id, id: DeletionLogId(300 + seed) },
         Error::DeletionLogErased { ticket_id, id: DeletionLogId(300 + seed), erase_time: first_use_time },
         Error::HoldEventNotFound { ticket_id, id: HoldEventId(400 + seed) },
+        Error::ErasureNotFound { id: ErasureId(600 + seed) },
         Error::RejectedEventNotFound { id: 500 + seed },
         Error::ChatMessageAlreadyDeleted { ticket_id, id },
         Error::TicketNotClosed { ticket_id, status },
@@ -203,7 +204,7 @@ pub fn errors(seed: i64) -> Vec<Error> {
         Error::QuotaExceeded { per_hour: 1000 + small, retry_after: Duration::from_secs(seed.unsigned_abs()) },
         Error::DatabaseUnavailable(format!("secret{seed}").into()),
         Error::DeadlineExceeded,
-        Error::ReceiptNotReady { ticket_id, id: 300 + seed },
+        Error::ReceiptNotReady { ticket_id: Some(ticket_id), id: 300 + seed },
         Error::LogNotSigned,
         Error::LogCorrupt(format!("secret{seed}").into()),
         Error::internal(format!("secret{seed}")),
@@ -227,6 +228,7 @@ fn reason_of(error: &Error) -> &'static str {
         Error::DeletionLogNotFound { .. } => "DELETION_LOG_NOT_FOUND",
         Error::DeletionLogErased { .. } => "DELETION_LOG_ERASED",
         Error::HoldEventNotFound { .. } => "HOLD_EVENT_NOT_FOUND",
+        Error::ErasureNotFound { .. } => "ERASURE_NOT_FOUND",
         Error::RejectedEventNotFound { .. } => "REJECTED_EVENT_NOT_FOUND",
         Error::ChatMessageAlreadyDeleted { .. } => "CHAT_MESSAGE_ALREADY_DELETED",
         Error::TicketNotClosed { .. } => "TICKET_NOT_CLOSED",

@@ -82,9 +82,9 @@ async fn many_calls_at_once_with_one_request_id_have_one_effect_and_equal_answer
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{}", write.method);
     }
     let rows = stage.world.database.rows_of_calls().await;
-    // Of the stage three, six and one, and a hold; then one ticket and two messages made, three messages deleted, a hold placed and released.
+    // Of the stage four, seven and two, and a hold; then one ticket and two messages made, three messages deleted, a hold placed and released.
     let count = |table: &str| rows_of(&rows, table);
-    assert_eq!((count("tickets"), count("chat_messages"), count("deletion_logs"), count("requests")), (4, 8, 4, 10));
+    assert_eq!((count("tickets"), count("chat_messages"), count("deletion_logs"), count("requests")), (5, 9, 5, 10));
     assert_eq!(count("holds"), 3);
 }
 
@@ -253,7 +253,7 @@ impl Stage {
     async fn set() -> Self {
         let world = World::new().await;
         let mut actor = world.actor().await;
-        let rows = Rows::of(&mut actor).await;
+        let rows = Rows::of(&world, &mut actor).await;
         let channel = world.channel().await;
         Self { world, rows, channel, token: actor.token }
     }

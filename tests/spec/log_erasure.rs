@@ -17,19 +17,19 @@ use crate::support::{Actor, World, pb, refusal};
 
 /// Stands in every text of an old entry's record.
 const CANARY: &str = "canary-7c2d";
-const YEAR: TimeDelta = TimeDelta::days(365);
+pub(super) const YEAR: TimeDelta = TimeDelta::days(365);
 /// Long before any clock of a machine that runs this, and long after.
-const OLD: &str = "2020-02-01T08:00:00Z";
+pub(super) const OLD: &str = "2020-02-01T08:00:00Z";
 const FUTURE: &str = "2200-02-01T08:00:00Z";
 
 /// A deletion at a time, with its log entry and its receipt.
-struct Deleted {
-    log: pb::DeletionLog,
+pub(super) struct Deleted {
+    pub(super) log: pb::DeletionLog,
     receipt: String,
 }
 
 /// Deletes this many messages of a new ticket, all sent, closed and deleted at this time.
-async fn deleted_at(world: &World, actor: &mut Actor, time: &str, count: usize) -> Vec<Deleted> {
+pub(super) async fn deleted_at(world: &World, actor: &mut Actor, time: &str, count: usize) -> Vec<Deleted> {
     world.clock.set(time);
     let ticket = actor.open_ticket().await;
     let sent = |number| pb::ChatMessage { user_sendbird_id: CANARY.to_owned(), ..customer_message(&format!("message {number}")) };

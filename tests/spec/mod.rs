@@ -14,6 +14,7 @@ mod deletion_log;
 mod deletion_quota;
 mod deletion_reasons;
 mod erasure;
+mod erasure_receipts;
 pub mod errors;
 mod grpc_web;
 mod house;

@@ -18,7 +18,7 @@ impl Pair {
         let world = World::new().await;
         world.actor_of("acme").await;
         let mut other = world.actor_of("other").await;
-        let own = Rows::of(&mut other).await;
+        let own = Rows::of(&world, &mut other).await;
         Self { world, other, own }
     }
 
@@ -37,7 +37,7 @@ impl Pair {
 async fn another_applications_ids_answer_byte_for_byte_as_ids_that_never_existed() {
     // The same ids in two worlds: in one they are acme's, in the other nobody's.
     let (full, empty) = (Pair::set().await, Pair::set().await);
-    let rows = Rows::of(&mut full.world.actor_of("acme").await).await;
+    let rows = Rows::of(&full.world, &mut full.world.actor_of("acme").await).await;
     let before = full.world.database.rows_of_calls().await;
     let mut compared = 0;
     for method in every_method(&rows) {
@@ -48,14 +48,14 @@ async fn another_applications_ids_answer_byte_for_byte_as_ids_that_never_existed
         assert_eq!(theirs.0, Code::NotFound, "{} {reason}", method.name);
         compared += 1;
     }
-    assert_eq!(compared, 18);
+    assert_eq!(compared, 19);
     assert_eq!(full.world.database.rows_of_calls().await, before);
 }
 
 #[tokio::test]
 async fn ids_of_another_application_do_not_mix_with_ones_own() {
     let mut pair = Pair::set().await;
-    let theirs = Rows::of(&mut pair.world.actor_of("acme").await).await;
+    let theirs = Rows::of(&pair.world, &mut pair.world.actor_of("acme").await).await;
     let (own, other) = (&pair.own, &mut pair.other);
     // Their messages in my ticket, my messages in their ticket, both in one batch.
     for (ticket_id, id) in [(own.closed.id, theirs.messages[1].id), (theirs.closed.id, own.messages[1].id)] {
@@ -87,11 +87,11 @@ async fn ids_of_another_application_do_not_mix_with_ones_own() {
 async fn lists_filters_and_exports_show_ones_own_rows_only() {
     let mut pair = Pair::set().await;
     let acme = &mut pair.world.actor_of("acme").await;
-    let theirs = Rows::of(acme).await;
+    let theirs = Rows::of(&pair.world, acme).await;
     let other = &mut pair.other;
 
     for (actor, rows, foreign) in [(acme, &theirs, &pair.own), (other, &pair.own, &theirs)] {
-        let tickets = [rows.closed.id, rows.resting.id, rows.open.id];
+        let tickets = [rows.erased, rows.closed.id, rows.resting.id, rows.open.id];
         assert_eq!(ticket_ids(actor, None).await, tickets);
         // Both applications' customers have the same name: the filter chooses mine.
         let by_customer = pb::TicketFilter { sendbird_id: "ada".to_owned(), ..Default::default() };
@@ -99,7 +99,8 @@ async fn lists_filters_and_exports_show_ones_own_rows_only() {
         let by_channel = pb::TicketFilter { channel_url: foreign.open.channel_url.clone(), ..Default::default() };
         assert_eq!(ticket_ids(actor, Some(by_channel)).await, Vec::<i64>::new());
 
-        assert_eq!(exported_tickets(actor).await, [rows.closed.id; 5].into_iter().chain([rows.resting.id]).collect::<Vec<_>>());
+        let exported = [rows.erased].into_iter().chain([rows.closed.id; 5]).chain([rows.resting.id]);
+        assert_eq!(exported_tickets(actor).await, exported.collect::<Vec<_>>());
 
         assert_eq!(actor.log().await, vec![rows.log.clone()]);
         assert_eq!(logs(actor, pb::DeletionLogFilter::default()).await, vec![rows.log.clone()]);
@@ -112,7 +113,7 @@ async fn lists_filters_and_exports_show_ones_own_rows_only() {
 async fn page_tokens_of_another_application_are_refused() {
     let mut pair = Pair::set().await;
     let mut acme = pair.world.actor_of("acme").await;
-    Rows::of(&mut acme).await;
+    Rows::of(&pair.world, &mut acme).await;
     let request = pb::ListTicketsRequest { page_size: 1, ..Default::default() };
     let page_token = acme.tickets.list_tickets(request.clone()).await.expect("a page").into_inner().next_page_token;
     assert!(!page_token.is_empty());

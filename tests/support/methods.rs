@@ -1,10 +1,12 @@
 //! Every method of the service with the scope that it needs and a request that is good: what all methods have in common is tested over
 //! this table. `spec::coverage` fails when a method is missing here.
 
+use chrono::TimeDelta;
 use deskledger::domain::caller::Scope;
+use deskledger::domain::clock::Clock;
 use prost::Message;
 
-use super::{Actor, pb};
+use super::{Actor, World, pb};
 
 /// A method, and how it is called.
 pub struct Method {
@@ -38,21 +40,43 @@ pub struct Rows {
     pub open: pb::Ticket,
     /// The id of the placing of a hold on the ticket that may be reopened.
     pub hold: i64,
+    /// The id of a closed ticket with one message, which was deleted long ago.
+    pub erased: i64,
+    /// The id of the erasure of that deletion's entry.
+    pub erasure: i64,
     /// The id of an event that was rejected.
     pub rejected: i64,
 }
 
 impl Rows {
-    pub async fn of(actor: &mut Actor) -> Self {
+    pub async fn of(world: &World, actor: &mut Actor) -> Self {
+        let (erased, erasure) = erase_an_entry(world, actor).await;
         let (closed, messages) = actor.closed_ticket_with(5).await;
         let resting = actor.closed_ticket_with(1).await.0;
         let hold = actor.place_hold(resting.id).await.hold.expect("it is held").id;
-        // After the hold, whose entry is then signed, too.
+        // After the erasure and the hold, whose entries are then signed, too.
         let deleted = actor.delete_with_receipt(closed.id, messages[0].id).await.expect("it may be deleted");
         let log = deleted.deletion_log.expect("a log entry");
         let open = actor.open_ticket().await;
         let rejected = actor.reject_an_event().await;
-        Self { closed, messages, log, resting, open, hold, rejected }
+        Self { closed, messages, log, resting, open, hold, erased, erasure, rejected }
+    }
+}
+
+/// Deletes a message long ago and has its log entry erased, and answers the ids of its ticket and of the erasure.
+async fn erase_an_entry(world: &World, actor: &mut Actor) -> (i64, i64) {
+    let now = world.clock.now().to_rfc3339();
+    world.clock.set("2020-02-01T08:00:00Z");
+    let (ticket, messages) = actor.closed_ticket_with(1).await;
+    actor.delete(ticket.id, messages[0].id).await.expect("it may be deleted");
+    world.clock.set(&now);
+    loop {
+        // Nothing is erased before it is in the tree.
+        world.app.retain_logs(TimeDelta::days(365)).await.expect("what may be is erased");
+        let listed = actor.logs.list_erasures(pb::ListErasuresRequest::default()).await.expect("they are listed").into_inner();
+        if let Some(erasure) = listed.erasures.first() {
+            return (ticket.id, erasure.id);
+        }
     }
 }
 
@@ -135,6 +159,7 @@ fn logs(rows: &Rows) -> Vec<Method> {
     let receipt = pb::GetReceiptRequest { ticket_id, id };
     let holds = pb::ListHoldEventsRequest { ticket_id: rows.resting.id, ..Default::default() };
     let hold_receipt = pb::GetHoldReceiptRequest { ticket_id: rows.resting.id, id: rows.hold };
+    let (erasures, erasure_receipt) = (pb::ListErasuresRequest::default(), pb::GetErasureReceiptRequest { id: rows.erasure });
     let (list, export) = (pb::ListDeletionLogsRequest::default(), pb::ExportDeletionLogsRequest::default());
     vec![
         row("DeletionLogService/ListDeletionLogs", Scope::LogsRead, &list, Elsewhere::Own),
@@ -146,6 +171,8 @@ fn logs(rows: &Rows) -> Vec<Method> {
         row("DeletionLogService/GetReceipt", Scope::LogsRead, &receipt, Elsewhere::Refused("DELETION_LOG_NOT_FOUND")),
         row("DeletionLogService/ListHoldEvents", Scope::LogsRead, &holds, Elsewhere::Own),
         row("DeletionLogService/GetHoldReceipt", Scope::LogsRead, &hold_receipt, Elsewhere::Refused("HOLD_EVENT_NOT_FOUND")),
+        row("DeletionLogService/ListErasures", Scope::LogsRead, &erasures, Elsewhere::Own),
+        row("DeletionLogService/GetErasureReceipt", Scope::LogsRead, &erasure_receipt, Elsewhere::Refused("ERASURE_NOT_FOUND")),
     ]
 }
 
