@@ -59,6 +59,7 @@ use crate::app::rate_limit::RateLimits;
 pub use crate::app::rejected_event::RejectedEvent;
 pub use crate::app::replica::Replicas;
 pub use crate::app::token::{IssuedToken, NewToken};
+pub use crate::app::webhook_key::Signing;
 use crate::app::work::AllLanes;
 use crate::domain::clock::Clock;
 use crate::domain::deletion::ReasonRule;

@@ -1,4 +1,4 @@
-//! Keys that sign webhooks: how they are made, and how a signature becomes a caller.
+//! Keys that sign webhooks: how they are made, and how a signature becomes a caller while the body that is signed comes in.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -55,37 +55,70 @@ impl App {
         storage::webhook_key::revoke(&mut *self.connection().await?, key, self.now()).await
     }
 
-    /// Finds out who signed a body. `application_id` is the application that the host name is for, where it names one.
+    /// Begins to find out who signed a body, before the body is there. `application_id` is the application that the host name is for,
+    /// where it names one.
     ///
     /// # Errors
-    /// [`Error::CredentialsInvalid`], the same for an unknown key and a wrong signature; when the database is away.
-    pub async fn authenticate_webhook(
-        &self,
-        key: &str,
-        signature: &str,
-        body: &[u8],
-        application_id: Option<&str>,
-    ) -> Result<Caller, Error> {
+    /// [`Error::CredentialsInvalid`] for a text that cannot be a signature; when the database is away.
+    pub async fn begin_webhook(&self, key: &str, signature: &str, application_id: Option<&str>) -> Result<Signing, Error> {
+        if signature.len() != SIGNATURE_DIGITS {
+            return Err(bad(Flaw::WrongSecret, None));
+        }
         let known = storage::webhook_key::find(&mut *self.connection().await?, key).await?;
-        // Signed with something even for an unknown key, so that both take the same time.
-        let secret = known.as_ref().map_or("", |key| key.secret.as_str());
-        let is_signed: bool = sign(secret, body).as_bytes().ct_eq(signature.as_bytes()).into();
-        let key = known.ok_or_else(|| bad(Flaw::Unknown, None))?;
-        let flaw = if !is_signed {
-            Some(Flaw::WrongSecret)
-        } else if key.revoke_time.is_some() {
-            Some(Flaw::Revoked)
-        } else if application_id.is_some_and(|id| !id.eq_ignore_ascii_case(&key.application_id)) {
-            Some(Flaw::OtherApplication)
-        } else {
-            None
+        let flaw = match &known {
+            None => Some(Flaw::Unknown),
+            Some(key) if key.revoke_time.is_some() => Some(Flaw::Revoked),
+            Some(key) if application_id.is_some_and(|id| !id.eq_ignore_ascii_case(&key.application_id)) => {
+                Some(Flaw::OtherApplication)
+            }
+            Some(_) => None,
         };
-        if let Some(flaw) = flaw {
-            return Err(bad(flaw, Some(&format!("webhook:{}", key.key))));
+        // Signed with something even for an unknown key, so that both take the same time.
+        let mac = mac(known.as_ref().map_or("", |key| key.secret.as_str()));
+        Ok(Signing { key: known, flaw, mac, signature: signature.to_owned() })
+    }
+}
+
+/// How many digits a signature has.
+const SIGNATURE_DIGITS: usize = 64;
+
+/// A body that somebody signed, as far as it has come.
+pub struct Signing {
+    key: Option<WebhookKey>,
+    /// Why it is refused in the end, whatever comes.
+    flaw: Option<Flaw>,
+    mac: Hmac<Sha256>,
+    signature: String,
+}
+
+impl Signing {
+    /// Takes the next part of the body.
+    pub fn take(&mut self, part: &[u8]) {
+        self.mac.update(part);
+    }
+
+    /// Whether the body may be good. What cannot be is taken all the same, so that nobody learns before its end that a key is unknown.
+    #[must_use]
+    pub fn may_be_good(&self) -> bool {
+        self.flaw.is_none()
+    }
+
+    /// Finds out who signed the body, now that all of it was taken.
+    ///
+    /// # Errors
+    /// [`Error::CredentialsInvalid`], the same for an unknown key and a wrong signature.
+    pub fn caller(self) -> Result<Caller, Error> {
+        let signed = random::digits(&self.mac.finalize().into_bytes());
+        let is_signed: bool = signed.as_bytes().ct_eq(self.signature.as_bytes()).into();
+        let key = self.key.ok_or_else(|| bad(Flaw::Unknown, None))?;
+        let token_id = format!("webhook:{}", key.key);
+        // Who cannot sign is not told what else is wrong with the key.
+        if let Some(flaw) = Some(Flaw::WrongSecret).filter(|_| !is_signed).or(self.flaw) {
+            return Err(bad(flaw, Some(&token_id)));
         }
         Ok(Caller {
             application: key.application,
-            token_id: format!("webhook:{}", key.key),
+            token_id,
             scopes: vec![Scope::MessagesWrite, Scope::MessagesDelete],
             requested_from: RequestedFrom::Dashboard,
             requested_by: None,
@@ -94,16 +127,21 @@ impl App {
     }
 }
 
-/// The signature of a body: HMAC-SHA256 in lower-case hexadecimal digits.
-fn sign(secret: &str, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(body);
-    random::digits(&mac.finalize().into_bytes())
+fn mac(secret: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::sign;
+    use hmac::Mac;
+
+    use super::mac;
+    use crate::domain::random::digits;
+
+    /// The signature of a body: HMAC-SHA256 in lower-case hexadecimal digits.
+    fn sign(secret: &str, body: &[u8]) -> String {
+        digits(&mac(secret).chain_update(body).finalize().into_bytes())
+    }
 
     #[test]
     fn both_official_vectors_are_met() {

@@ -23,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::auth::{self, Gate};
@@ -39,6 +40,8 @@ struct Door {
     app: Arc<App>,
     trust_forwarded: bool,
     webhook_window: Duration,
+    /// Bytes that bodies may have in memory whose signatures are not known to be good.
+    unverified: Arc<Semaphore>,
 }
 
 /// One operation: a method on a path below [`BASE`], and who handles it.
@@ -64,7 +67,12 @@ pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration, pu
         .route_layer(from_fn_with_state(gate, auth::authenticate))
         .merge(webhooks())
         .layer(map_response(not_kept))
-        .with_state(Door { app: app.clone(), trust_forwarded, webhook_window })
+        .with_state(Door {
+            app: app.clone(),
+            trust_forwarded,
+            webhook_window,
+            unverified: Arc::new(Semaphore::new(webhook::MAX_UNVERIFIED_BYTES)),
+        })
         .merge(log::router(app, public_log))
         .merge(docs::router())
 }
@@ -72,7 +80,7 @@ pub fn router(app: Arc<App>, trust_forwarded: bool, webhook_window: Duration, pu
 /// The webhook knows its sender by a token or by a signature of the body, so that it authenticates by itself.
 fn webhooks() -> Router<Door> {
     let methods = on(MethodFilter::POST, webhook::receive).fallback(webhook::method_not_allowed);
-    Router::new().route(webhook::PATH, methods).layer(DefaultBodyLimit::max(webhook::MAX_BODY_BYTES))
+    Router::new().route(webhook::PATH, methods)
 }
 
 /// Keeps what may have to be erased out of caches on the way: they know `Authorization`, but not the other header of the token.

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Uri};
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::request::Parts;
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use tokio::sync::SemaphorePermit;
 
-use crate::app::{Event, Outcome};
+use crate::app::{Event, Outcome, Signing};
 use crate::auth;
 use crate::domain::caller::{Access, Caller, Scope};
 use crate::domain::chat_message::{ChatMessage, UserType};
@@ -27,7 +31,9 @@ use crate::telemetry;
 /// The path of the webhook.
 pub(super) const PATH: &str = "/desk/api/v2/conversationmessages/webhooks.json";
 /// How many bytes a body has at most.
-pub(super) const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// How many bytes of bodies are kept at a time of which it is not known yet whether they are signed, by all calls together.
+pub(super) const MAX_UNVERIFIED_BYTES: usize = 8 * MAX_BODY_BYTES;
 /// How many events a body has at most.
 const MAX_EVENTS: usize = 10_000;
 
@@ -44,14 +50,13 @@ pub(super) enum Refusal {
 pub(super) async fn receive(
     State(door): State<Door>,
     peer: Option<Extension<Peer>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let body = body.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(_) => Error::RequestTooLarge,
-        _ => Error::RequestMalformed,
-    })?;
+    let (Parts { headers, uri, .. }, body) = request.into_parts();
+    // What the headers tell is looked at before the body is read.
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(Error::RequestTooLarge.into());
+    }
     let peer = peer.as_deref();
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let (caller, events) = match (header("x-pusher-key"), header("x-pusher-signature")) {
@@ -59,17 +64,59 @@ pub(super) async fn receive(
             let caller = auth::caller(&door.app, peer, &headers, &uri).await?;
             auth::admit(&door.app, &caller, Access::Write)?;
             caller.require(Scope::MessagesWrite)?;
-            (caller, bare(&body)?)
+            let mut whole = BytesMut::new();
+            read(body, |part| {
+                whole.extend_from_slice(part);
+                Ok(())
+            })
+            .await?;
+            (caller, bare(&whole)?)
         }
         (key, signature) => {
             let (key, signature) = (key.unwrap_or_default(), signature.unwrap_or_default());
             let application_id = auth::of_peer(peer)?.application_id(auth::application_of_host(&headers, &uri))?;
-            let caller = door.app.authenticate_webhook(key, signature, &body, application_id).await?;
+            let signing = door.app.begin_webhook(key, signature, application_id).await?;
+            let (caller, whole) = read_signed(&door, body, signing).await?;
             auth::admit(&door.app, &caller, Access::Write)?;
-            (caller, signed(&body, key, door.app.milliseconds(), door.webhook_window)?)
+            (caller, signed(&whole, key, door.app.milliseconds(), door.webhook_window)?)
         }
     };
     take_in(&door, &caller, &events).await
+}
+
+/// Reads a body whose signature is not known to be good before its end. What cannot be good is not kept, and all that is kept by all calls
+/// is bounded.
+async fn read_signed(door: &Door, body: Body, mut signing: Signing) -> Result<(Caller, BytesMut), Error> {
+    let (mut whole, mut kept): (BytesMut, Option<SemaphorePermit>) = Default::default();
+    read(body, |part| {
+        signing.take(part);
+        if signing.may_be_good() {
+            let size = u32::try_from(part.len()).map_err(Error::internal)?;
+            let more = door.unverified.try_acquire_many(size).map_err(|_| Error::Overloaded)?;
+            match &mut kept {
+                Some(kept) => kept.merge(more),
+                None => kept = Some(more),
+            }
+            whole.extend_from_slice(part);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok((signing.caller()?, whole))
+}
+
+/// Reads a body part by part, up to the greatest size.
+async fn read(mut body: Body, mut take: impl FnMut(&Bytes) -> Result<(), Error>) -> Result<(), Error> {
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(part) = frame.map_err(|_| Error::RequestMalformed)?.into_data() else { continue };
+        size += part.len();
+        if size > MAX_BODY_BYTES {
+            return Err(Error::RequestTooLarge);
+        }
+        take(&part)?;
+    }
+    Ok(())
 }
 
 async fn take_in(door: &Door, caller: &Caller, events: &[Event]) -> Result<Response, Refusal> {

@@ -35,6 +35,7 @@ mod ticket_creation;
 mod ticket_listing;
 mod ticket_updates;
 mod webhook;
+mod webhook_bodies;
 mod webhook_events;
 mod wire;
 mod receipts;

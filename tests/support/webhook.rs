@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::World;
 
-const PATH: &str = "/desk/api/v2/conversationmessages/webhooks.json";
+pub const PATH: &str = "/desk/api/v2/conversationmessages/webhooks.json";
 
 /// No message.
 pub const NONE: [i64; 0] = [];
