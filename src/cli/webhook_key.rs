@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::cli::database::{Database, Running};
 use crate::config::DatabaseSettings;
@@ -19,7 +20,7 @@ pub(super) enum Command {
         key: Option<String>,
         /// What signatures are made with, from the environment so that it stands in no list of processes. Default: random
         #[arg(long, env = "DESKLEDGER_WEBHOOK_SECRET", hide_env_values = true)]
-        secret: Option<String>,
+        secret: Option<SecretString>,
         /// What the key is for, in words
         #[arg(long, default_value = "", value_parser = parse_name)]
         name: String,
@@ -42,7 +43,8 @@ pub(super) async fn run(database: DatabaseSettings, command: Command) -> anyhow:
     match command {
         Command::Add { application, key, secret, name } => {
             // Not by clap, which would tell the value.
-            let secret = secret.as_deref().map(parse_secret).transpose().map_err(anyhow::Error::msg)?;
+            let secret =
+                secret.as_ref().map(|secret| parse_secret(secret.expose_secret())).transpose().map_err(anyhow::Error::msg)?;
             let found =
                 app.find_application(&application).await?.with_context(|| format!("there is no application {application}"))?;
             match app.add_webhook_key(&found, key, secret, name).await? {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Which database the service works on.
 #[derive(Debug, Clone, Args)]
@@ -11,7 +12,7 @@ use clap::Args;
 pub struct DatabaseSettings {
     /// URL of a PostgreSQL database to use, such as <postgres://user:password@host/deskledger>. Unset: a private server is started
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
-    pub database_url: Option<String>,
+    pub database_url: Option<SecretString>,
     /// Directory of the private server's data. Default: /var/lib/deskledger as root, else the user's data directory
     #[arg(long, env = "DESKLEDGER_DATA_DIR", global = true)]
     pub data_dir: Option<PathBuf>,
@@ -36,10 +37,10 @@ pub struct DatabaseSettings {
 }
 
 impl DatabaseSettings {
-    /// The configured database; an empty setting is none.
+    /// The configured database; an empty setting is none. It may hold a password.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
-        self.database_url.as_deref().filter(|url| !url.is_empty())
+        self.database_url.as_ref().map(SecretString::expose_secret).filter(|url| !url.is_empty())
     }
 
     /// The role that serves, and owns nothing; an empty setting is none.

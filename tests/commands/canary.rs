@@ -1,8 +1,12 @@
 //! Canaries: a random text in everything that is secret or somebody's content stands in nothing that the service writes, at the most
-//! talkative level, and in no error that it answers.
+//! talkative level, in no error that it answers, and in nothing else that others on the machine or behind it see: metrics, traces, the
+//! list of processes.
 
 use std::collections::BTreeMap;
+use std::fs;
 
+use clap::Parser;
+use deskledger::config::{DatabaseSettings, ServerSettings};
 use deskledger::domain::clock::{Clock, SystemClock};
 use deskledger::domain::random;
 use http::Method;
@@ -10,9 +14,12 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tonic::transport::Endpoint;
 
+use crate::commands::demo::Demo;
 use crate::commands::program::{Service, deskledger, run, run_on};
+use crate::support::collector::Collector;
 use crate::support::database::TestDatabase;
 use crate::support::raw::call;
+use crate::support::scrape::Admin;
 use crate::support::webhook::{client_event, signature};
 use crate::support::{Actor, Http, pb};
 
@@ -128,8 +135,21 @@ async fn send_webhooks(address: &str, key: &str, secret: &str, canaries: &mut Ca
     errors
 }
 
-#[tokio::test]
-async fn no_secret_and_no_content_stands_in_anything_that_the_service_writes() {
+/// The command line of every process of the machine, as anybody may read it.
+fn processes() -> String {
+    let entries = fs::read_dir("/proc").expect("the processes").filter_map(Result::ok);
+    // One that has ended meanwhile has none.
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ") + "\n").collect()
+}
+
+/// The address in a line of the log as JSON.
+fn address_in(line: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(line).expect("JSON")["address"].as_str().expect("a text").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_and_no_content_stands_in_anything_that_the_service_writes_or_sends_to_operators() {
     let database = TestDatabase::create().await;
     let mut canaries = Canaries::default();
     run_on(&database, &["application", "create", "acme"]).good();
@@ -144,10 +164,12 @@ async fn no_secret_and_no_content_stands_in_anything_that_the_service_writes() {
     let password = canaries.hatch("password of the database");
     let url = with_password(&database.url(), &password);
     let mut command = deskledger(&["serve", "--listen", "127.0.0.1:0", "--log-format", "json"]);
-    let mut service = Service::start(command.env("DATABASE_URL", url).env("DESKLEDGER_LOG", "trace"));
-    let listening = service.logged("\"listening\"");
-    let address =
-        serde_json::from_str::<serde_json::Value>(&listening).expect("JSON")["address"].as_str().expect("a text").to_owned();
+    let collector = Collector::start().await;
+    let command = command.env("DATABASE_URL", &url).env("DESKLEDGER_READ_URL", &url).env("DESKLEDGER_LOG", "trace");
+    let command = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint).env("DESKLEDGER_TRACE_RATIO", "1");
+    let mut service = Service::start(command.env("DESKLEDGER_ADMIN_LISTEN", "127.0.0.1:0"));
+    let admin = Admin::at(&address_in(&service.logged("\"metrics and probes\"")));
+    let address = address_in(&service.logged("\"listening\""));
 
     let mut errors = send(&address, &token, &mut canaries).await;
     errors.extend(send_webhooks(&address, "pusher", &secret, &mut canaries).await);
@@ -155,6 +177,9 @@ async fn no_secret_and_no_content_stands_in_anything_that_the_service_writes() {
     database.run("alter table tickets drop column channel_name").await;
     let http = Http::new(&address, &token);
     errors.push(format!("{:?}", http.get("/tickets").await.body));
+    let metrics = admin.scrape().await;
+    let processes = processes();
+    assert!(processes.contains("serve --listen 127.0.0.1:0"), "{processes}");
 
     service.signal(Signal::SIGTERM);
     let (code, log) = service.end();
@@ -163,6 +188,45 @@ async fn no_secret_and_no_content_stands_in_anything_that_the_service_writes() {
     assert!(log.contains("internal") || log.contains("INTERNAL"), "the internal error is in the log");
     canaries.are_not_in("the log", &log);
     canaries.are_not_in("an error", &errors.join("\n"));
+    assert!(metrics.text().contains("DeleteChatMessage"), "{}", metrics.text());
+    canaries.are_not_in("the metrics", metrics.text());
+    assert!(collector.text().contains("DeleteChatMessage"), "traces came");
+    canaries.are_not_in("the traces", &collector.text());
+    canaries.are_not_in("the list of processes", &processes);
+}
+
+#[test]
+fn neither_a_token_nor_the_logs_key_stands_in_the_list_of_processes_beside_a_private_server() {
+    let data_dir = tempfile::tempdir().expect("a folder");
+    let demo = Demo::start(data_dir.path());
+    let mut canaries = Canaries::default();
+    canaries.keep("token", demo.token.trim_start_matches("TOKEN="));
+    let key = fs::read_to_string(data_dir.path().join("log.key")).expect("the key of the log");
+    canaries.keep("private key of the log", key.trim().rsplit('+').next().expect("the key"));
+    let processes = processes();
+    assert!(processes.contains(data_dir.path().to_str().expect("a text")), "the private server is among them: {processes}");
+    demo.interrupt();
+    canaries.are_not_in("the list of processes", &processes);
+}
+
+/// The settings that may hold secrets.
+#[derive(Debug, Parser)]
+struct Settings {
+    #[command(flatten)]
+    database: DatabaseSettings,
+    #[command(flatten)]
+    server: ServerSettings,
+}
+
+#[test]
+fn settings_that_hold_secrets_do_not_show_them() {
+    let mut canaries = Canaries::default();
+    let url = |canary: &str| format!("postgres://user:{canary}@host/deskledger");
+    let (primary, replica) = (url(&canaries.hatch("database's password")), url(&canaries.hatch("replica's password")));
+    let settings = Settings::parse_from(["deskledger", "--database-url", &primary, "--read-url", &replica]);
+    assert_eq!(settings.database.url(), Some(primary.as_str()));
+    assert_eq!(settings.server.replicas.urls().collect::<Vec<_>>(), [replica.as_str()]);
+    canaries.are_not_in("the settings", &format!("{settings:?} {settings:#?}"));
 }
 
 #[test]
