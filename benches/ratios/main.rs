@@ -82,6 +82,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
     let database = Database::open(&options, &dataset).await?;
     let machine = Machine::read(&database)?;
     let token = service::token(&database)?;
+    service::make_log_key(&output)?;
     let mut bench = Bench::new(options.clone(), dataset, database, token, output.clone());
 
     let chosen: Vec<Case> = CASES.into_iter().filter(|case| options.chosen(case.name)).collect();

@@ -86,7 +86,7 @@ impl Bench {
             return Ok((service.address, service.pid()));
         }
         self.stop_service().await?;
-        let service = Service::start(&self.database, pages, &self.output.join("service.log"), &self.token).await?;
+        let service = Service::start(&self.database, pages, &self.output, &self.token).await?;
         let known = (service.address, service.pid());
         self.service = Some(service);
         Ok(known)

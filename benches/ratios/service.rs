@@ -1,7 +1,8 @@
 //! The service that is measured, as a child process.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -31,18 +32,21 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it and waits until it answers.
-    pub async fn start(database: &Database, pages: Pages, log: &Path, token: &str) -> anyhow::Result<Self> {
+    /// Starts it and waits until it answers. Its files are in the directory, the log's key with them.
+    pub async fn start(database: &Database, pages: Pages, directory: &Path, token: &str) -> anyhow::Result<Self> {
         let address = free_address()?;
         let mut command = Command::new(PROGRAM);
         command
             .args(["serve", "--listen", &address.to_string()])
             .env("DATABASE_URL", database.service_url())
+            .env("DESKLEDGER_LOG_KEY_FILE", key_file(directory))
+            .env("DESKLEDGER_LOG_STATE_FILE", heads_file(directory))
             .env("DESKLEDGER_LOG", "warn");
         if pages == Pages::FromDatabase {
             command.env("DESKLEDGER_PAGE_CACHE_MIB", "0");
         }
-        let mut process = Guarded::start("the service", &mut command, log)?;
+        let log = directory.join("service.log");
+        let mut process = Guarded::start("the service", &mut command, &log)?;
         let connected = Connection::open(address, token).await;
         process.runs().with_context(|| format!("{} says why", log.display()))?;
         connected?;
@@ -69,6 +73,28 @@ pub fn command(url: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "deskledger {} ended with {}: {errors}", arguments.join(" "), output.status);
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Makes the key that signs the log of a new database; the heads of an older one, which it would be refused for, go.
+pub fn make_log_key(directory: &Path) -> anyhow::Result<()> {
+    let key_file = key_file(directory);
+    for file in [&key_file, &heads_file(directory)] {
+        if file.exists() {
+            fs::remove_file(file)?;
+        }
+    }
+    let output =
+        Command::new(PROGRAM).args(["log", "key", "generate", "benchmark/log", "--log-key-file"]).arg(&key_file).output()?;
+    ensure!(output.status.success(), "no key for the log: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn key_file(directory: &Path) -> PathBuf {
+    directory.join("log.key")
+}
+
+fn heads_file(directory: &Path) -> PathBuf {
+    directory.join("log.heads")
 }
 
 /// Makes a token for all calls.

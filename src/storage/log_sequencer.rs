@@ -211,11 +211,17 @@ pub async fn take(connection: &mut PgConnection, application: ApplicationKey, li
             h.reason as "hold_reason?", h.requested_by as "hold_requested_by: Json<Agent>", h.token_id as "hold_token_id?",
             coalesce(
                 (
+                    -- Null where the deletion before it is taken here, too.
                     select leaf.entry
                     from log_leaves leaf
-                    where leaf.application_key = $1 and leaf.ticket_id = l.ticket_id
-                    order by leaf.deletion_log_id desc
-                    limit 1
+                    where leaf.application_key = $1
+                        and leaf.deletion_log_id = (
+                            select before.id
+                            from deletion_logs before
+                            where before.application_key = $1 and before.ticket_id = l.ticket_id and before.id < l.id
+                            order by before.id desc
+                            limit 1
+                        )
                 ),
                 (
                     select leaf.entry

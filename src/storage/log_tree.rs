@@ -175,11 +175,16 @@ pub async fn find_previous(connection: &mut PgConnection, application: Applicati
     let entry = match act {
         Act::Deletion(log) => sqlx::query_scalar!(
             r#"
-            select entry
-            from log_leaves
-            where application_key = $1 and ticket_id = $2 and deletion_log_id < $3
-            order by deletion_log_id desc
-            limit 1
+            select leaf.entry
+            from log_leaves leaf
+            where leaf.application_key = $1
+                and leaf.deletion_log_id = (
+                    select before.id
+                    from deletion_logs before
+                    where before.application_key = $1 and before.ticket_id = $2 and before.id < $3
+                    order by before.id desc
+                    limit 1
+                )
             "#,
             application.0,
             log.ticket_id.0,

@@ -317,8 +317,12 @@ async fn the_database_itself_refuses_what_its_constraints_name() {
 }
 
 async fn constraints(connection: &mut PgConnection) -> BTreeSet<String> {
+    // What is unique in a part of a table only is an index without a constraint.
     let statement = "select conname::text from pg_constraint
-        where connamespace = 'public'::regnamespace and conrelid <> '_sqlx_migrations'::regclass";
+        where connamespace = 'public'::regnamespace and conrelid <> '_sqlx_migrations'::regclass
+        union
+        select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
+        where c.relnamespace = 'public'::regnamespace and i.indisunique and i.indrelid <> '_sqlx_migrations'::regclass";
     sqlx::query_scalar(AssertSqlSafe(statement.to_owned()))
         .fetch_all(connection)
         .await
