@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::app::log_receipt::whole;
 use crate::domain::caller::Caller;
-use crate::domain::deletion_log::{Choice, DayRange, DeletionLog, DeletionLogFilter, Position};
+use crate::domain::deletion_log::{Choice, DayRange, DeletionLog, DeletionLogFilter, Position, Stretch};
 use crate::domain::ids::{ApplicationKey, DeletionLogId, TicketId};
 use crate::domain::page::{Binding, Page, PageRequest, cut_to};
 use crate::error::Error;
@@ -51,10 +51,10 @@ impl App {
     ) -> Result<Page<DeletionLog>, Error> {
         let binding = Binding::new(caller.application, "ListDeletionLogs", filter);
         let (range, after) = self.start_of(binding, filter, "page_token", page.token.as_deref())?;
-        let (application, asked) = (caller.application, page.size + 1); // one more tells whether there is a next page
+        let stretch = Stretch { range, after, skip: page.skip, limit: page.size + 1 }; // one more tells whether there is a next page
         let mut reading = self.reading();
         let (total_size, mut items) = loop {
-            let outcome = page_of(&mut *reading.connection().await?, application, filter, range, after, page.skip, asked).await;
+            let outcome = page_of(&mut *reading.connection().await?, caller.application, filter, stretch).await;
             if !reading.again(&outcome) {
                 break outcome?;
             }
@@ -77,10 +77,10 @@ impl App {
     ) -> Result<Option<LogExportPart>, Error> {
         let binding = Binding::new(caller.application, "ExportDeletionLogs", filter);
         let (range, after) = self.start_of(binding, filter, "resume_token", resume_token)?;
-        let (application, mut reading) = (caller.application, self.reading());
+        let stretch = Stretch { range, after, skip: 0, limit: EXPORT_PART };
+        let mut reading = self.reading();
         let logs = loop {
-            let mut connection = reading.connection().await?;
-            let outcome = entries(&mut connection, application, filter, range, after, 0, EXPORT_PART).await;
+            let outcome = entries(&mut *reading.connection().await?, caller.application, filter, stretch).await;
             if !reading.again(&outcome) {
                 break outcome?;
             }
@@ -118,45 +118,34 @@ impl App {
     }
 }
 
-/// How many entries there are, and `limit` of them.
+/// How many entries there are, and those of a stretch.
 async fn page_of(
     connection: &mut PgConnection,
     application: ApplicationKey,
     filter: &DeletionLogFilter,
-    range: DayRange,
-    after: Position,
-    skip: i64,
-    limit: i64,
+    stretch: Stretch,
 ) -> Result<(i64, Vec<DeletionLog>), Error> {
-    let Place { total_size, after, skip } = match filter.choice() {
-        Choice::All => storage::deletion_log::place::find(connection, application, range, after, skip).await?,
-        Choice::OfReason(reason) => {
-            storage::deletion_log::place::find_of_reason(connection, application, reason, range, after, skip).await?
-        }
+    let Place { total_size, stretch } = match filter.choice() {
+        Choice::All => storage::deletion_log::place::find(connection, application, stretch).await?,
+        Choice::OfReason(reason) => storage::deletion_log::place::find_of_reason(connection, application, reason, stretch).await?,
         Choice::Some => {
-            let total_size = storage::deletion_log::count(connection, application, filter, range).await?;
-            Place { total_size, after, skip }
+            Place { total_size: storage::deletion_log::count(connection, application, filter, stretch.range).await?, stretch }
         }
     };
-    Ok((total_size, entries(connection, application, filter, range, after, skip, limit).await?))
+    Ok((total_size, entries(connection, application, filter, stretch).await?))
 }
 
-/// At most `limit` entries, by the statement that is made for the filter. Of one reason none is passed over.
+/// The entries of a stretch, by the statement that is made for the filter.
 async fn entries(
     connection: &mut PgConnection,
     application: ApplicationKey,
     filter: &DeletionLogFilter,
-    range: DayRange,
-    after: Position,
-    skip: i64,
-    limit: i64,
+    stretch: Stretch,
 ) -> Result<Vec<DeletionLog>, Error> {
     match filter.choice() {
-        Choice::All => storage::deletion_log::list_all(connection, application, range, after, skip, limit).await,
-        Choice::OfReason(reason) => {
-            storage::deletion_log::list_of_reason(connection, application, reason, range, after, limit).await
-        }
-        Choice::Some => storage::deletion_log::list(connection, application, filter, range, after, skip, limit).await,
+        Choice::All => storage::deletion_log::list_all(connection, application, stretch).await,
+        Choice::OfReason(reason) => storage::deletion_log::list_of_reason(connection, application, reason, stretch).await,
+        Choice::Some => storage::deletion_log::list(connection, application, filter, stretch).await,
     }
 }
 

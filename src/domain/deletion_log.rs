@@ -157,6 +157,19 @@ impl Position {
     }
 }
 
+/// A stretch of the log: of the entries in a range of days that are older than a position, all but the newest `skip`, and at most `limit`.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    /// The days.
+    pub range: DayRange,
+    /// The position; [`Position::start`] is where a list begins.
+    pub after: Position,
+    /// How many are passed over.
+    pub skip: i64,
+    /// How many there are at most.
+    pub limit: i64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

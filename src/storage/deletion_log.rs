@@ -10,7 +10,7 @@ use tracing::Instrument;
 use crate::domain::agent::Agent;
 use crate::domain::chat_message::UserType;
 use crate::domain::deletion::{DeletionReason, RequestedFrom};
-use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Position};
+use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Stretch};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, DeletionLogId, MessageId, TicketId};
 use crate::error::Error;
 use crate::storage::{from_sqlx, known, named};
@@ -74,8 +74,7 @@ pub async fn find_of_messages(
     rows.into_iter().map(Row::deletion_log).collect()
 }
 
-/// Lists entries newest first: at most `limit` of those older than `after`, passing over `skip`. [`Position::start`] is where a list
-/// begins.
+/// Lists the entries of a stretch that a filter chooses, newest first; the others count for nothing.
 ///
 /// # Errors
 /// When the database is away.
@@ -83,11 +82,9 @@ pub async fn list(
     connection: &mut PgConnection,
     application: ApplicationKey,
     filter: &DeletionLogFilter,
-    range: DayRange,
-    after: Position,
-    skip: i64,
-    limit: i64,
+    stretch: Stretch,
 ) -> Result<Vec<DeletionLog>, Error> {
+    let Stretch { range, after, skip, limit } = stretch;
     let rows = sqlx::query_as!(
         Row,
         r#"
@@ -125,7 +122,7 @@ pub async fn list(
     rows.into_iter().map(Row::deletion_log).collect()
 }
 
-/// Lists entries newest first as [`list`] does, without a filter: a statement of its own, which is always planned as a walk along the
+/// Lists the entries of a stretch, newest first, without a filter: a statement of its own, which is always planned as a walk along the
 /// index by time. So that it is, the planner must not know how few rows are wanted: without statistics it takes a range for about as few,
 /// and would rather read and sort all of it.
 ///
@@ -134,11 +131,9 @@ pub async fn list(
 pub async fn list_all(
     connection: &mut PgConnection,
     application: ApplicationKey,
-    range: DayRange,
-    after: Position,
-    skip: i64,
-    limit: i64,
+    stretch: Stretch,
 ) -> Result<Vec<DeletionLog>, Error> {
+    let Stretch { range, after, skip, limit } = stretch;
     let rows = sqlx::query_as!(
         Row,
         r#"
@@ -164,7 +159,7 @@ pub async fn list_all(
     rows.into_iter().map(Row::deletion_log).collect()
 }
 
-/// Lists the entries of one reason, newest first, as [`list_all`] does: a walk along the index by reason and time.
+/// Lists the entries of one reason in a stretch, as [`list_all`] does: a walk along the index by reason and time.
 ///
 /// # Errors
 /// When the database is away.
@@ -172,10 +167,9 @@ pub async fn list_of_reason(
     connection: &mut PgConnection,
     application: ApplicationKey,
     reason: DeletionReason,
-    range: DayRange,
-    after: Position,
-    limit: i64,
+    stretch: Stretch,
 ) -> Result<Vec<DeletionLog>, Error> {
+    let Stretch { range, after, skip, limit } = stretch;
     let rows = sqlx::query_as!(
         Row,
         r#"
@@ -184,13 +178,15 @@ pub async fn list_of_reason(
         from deletion_logs
         where application_key = $1 and reason = $2 and delete_time >= $3 and (delete_time, id) < ($4, $5)
         order by delete_time desc, id desc
-        limit (select $6::bigint)
+        offset (select $6::bigint)
+        limit (select $7::bigint)
         "#,
         application.0,
         reason.as_str(),
         range.from(),
         after.delete_time,
         after.id.0,
+        skip,
         limit,
     )
     .fetch_all(connection)

@@ -182,7 +182,7 @@ async fn a_page_of_a_reason_costs_the_same_at_any_depth_and_its_place_no_more_th
     let mut connection = world.database.connect().await;
     let place = "prepare place (integer, text, timestamptz, timestamptz, timestamptz, bigint, bigint)";
     prepare_as(&mut connection, place, "offset (select greatest($7 - 1, 0))").await;
-    let page = "prepare page (integer, text, timestamptz, timestamptz, bigint, bigint)";
+    let page = "prepare page (integer, text, timestamptz, timestamptz, bigint, bigint, bigint)";
     prepare_as(&mut connection, page, "reason = $2 and delete_time >= $3 and (delete_time, id) < ($4, $5)").await;
     for statistics in ["reset plan_cache_mode", "vacuum (analyze) deletion_logs"] {
         run(&mut connection, statistics).await;
@@ -196,7 +196,7 @@ async fn a_page_of_a_reason_costs_the_same_at_any_depth_and_its_place_no_more_th
                 let (total, time): (i64, Option<DateTime<Utc>>) = (found.get(0), found.get(1));
                 assert_eq!((total, time.is_some()), (ROWS / 2, skip > 0));
                 end = time.map_or(end, |time| time.to_rfc3339());
-                let page = format!("execute page (1, 'SPAM', '2026-02-14T00:00:00Z', '{end}', 0, 50)");
+                let page = format!("execute page (1, 'SPAM', '2026-02-14T00:00:00Z', '{end}', 0, 0, 50)");
                 let read = touched(&mut connection, &page, 50).await;
                 assert!(read < 30, "{statistics}, {plan}: {read} buffers for fifty entries after {skip}");
                 let placed = touched(&mut connection, &place, 1).await;

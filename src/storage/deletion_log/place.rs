@@ -6,35 +6,28 @@ use sqlx::PgConnection;
 use tracing::Instrument;
 
 use crate::domain::deletion::DeletionReason;
-use crate::domain::deletion_log::{DayRange, Position};
+use crate::domain::deletion_log::{DayRange, Position, Stretch};
 use crate::domain::ids::{ApplicationKey, DeletionLogId};
 use crate::error::Error;
 use crate::storage::{from_sqlx, named};
 
-/// Where a page begins.
+/// Where a stretch begins.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
-    /// How many entries the range has.
+    /// How many entries its range has.
     pub total_size: i64,
-    /// The page is of the entries older than this ...
-    pub after: Position,
-    /// ... but for so many.
-    pub skip: i64,
+    /// The same stretch from a position on that is so near that little is passed over.
+    pub stretch: Stretch,
 }
 
-/// Finds the page that passes over `skip` entries after `after`. What is in the tree is counted already, what waits is counted here: the
+/// Finds the place of a stretch. What is in the tree is counted already, what waits is counted here: the
 /// statement sees each entry as one or the other.
 ///
 /// # Errors
 /// When the database is away.
 #[expect(clippy::too_many_lines, reason = "the statement is long, and is read best in one piece")]
-pub async fn find(
-    connection: &mut PgConnection,
-    application: ApplicationKey,
-    range: DayRange,
-    after: Position,
-    skip: i64,
-) -> Result<Place, Error> {
+pub async fn find(connection: &mut PgConnection, application: ApplicationKey, stretch: Stretch) -> Result<Place, Error> {
+    let Stretch { range, after, skip, .. } = stretch;
     let row = sqlx::query_as!(
         Row,
         r#"
@@ -133,11 +126,12 @@ pub async fn find(
     .await
     .map_err(from_sqlx)?;
     let Row { total_size, end_time, skip: rest } = row;
-    Ok(match (skip, end_time.zip(rest)) {
-        (0, _) => Place { total_size, after, skip },
-        (_, Some((end_time, skip))) => Place { total_size, after: Position { delete_time: end_time, id: DeletionLogId(0) }, skip },
-        (_, None) => Place { total_size, after: end_of(range), skip: 0 },
-    })
+    let (after, skip) = match (skip, end_time.zip(rest)) {
+        (0, _) => (after, skip),
+        (_, Some((end_time, skip))) => (Position { delete_time: end_time, id: DeletionLogId(0) }, skip),
+        (_, None) => (end_of(range), 0),
+    };
+    Ok(Place { total_size, stretch: Stretch { after, skip, ..stretch } })
 }
 
 /// Where all entries are passed over: none is older than the range.
@@ -145,7 +139,7 @@ fn end_of(range: DayRange) -> Position {
     Position { delete_time: range.from(), id: DeletionLogId(0) }
 }
 
-/// Finds the page of one reason's entries that passes over `skip` of them after `after`: none is left to be passed over.
+/// Finds the place of a stretch of one reason's entries: none is left to be passed over.
 ///
 /// # Errors
 /// When the database is away.
@@ -153,10 +147,9 @@ pub async fn find_of_reason(
     connection: &mut PgConnection,
     application: ApplicationKey,
     reason: DeletionReason,
-    range: DayRange,
-    after: Position,
-    skip: i64,
+    stretch: Stretch,
 ) -> Result<Place, Error> {
+    let Stretch { range, after, skip, .. } = stretch;
     let row = sqlx::query!(
         r#"
         select (
@@ -190,7 +183,7 @@ pub async fn find_of_reason(
     .map_err(from_sqlx)?;
     let passed = row.delete_time.zip(row.id).map(|(delete_time, id)| Position { delete_time, id: DeletionLogId(id) });
     let after = if skip == 0 { after } else { passed.unwrap_or_else(|| end_of(range)) };
-    Ok(Place { total_size: row.total_size, after, skip: 0 })
+    Ok(Place { total_size: row.total_size, stretch: Stretch { after, skip: 0, ..stretch } })
 }
 
 struct Row {
