@@ -18,7 +18,7 @@ use crate::support::raw_line::frame;
 use crate::support::webhook::{client_event, signature};
 use crate::support::{Actor, World};
 
-const COUNT: u32 = 150;
+const COUNT: u32 = 500;
 
 /// A service, and one connection to it that sends anything.
 struct Bench {
@@ -42,6 +42,8 @@ impl Bench {
             let world = World::signing().await;
             let actor = world.actor().await;
             let stream = TcpStream::connect(&world.address).await.expect("the service listens");
+            // Else a body waits 40 ms for the acknowledgement of its headers.
+            stream.set_nodelay(true).expect("an option of TCP");
             let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("it speaks HTTP/2");
             tokio::spawn(connection);
             (world, actor, sender)
@@ -122,7 +124,7 @@ fn queries_of_rest() {
     let seeds = [
         "/tickets?limit=50&offset=0&status2=CLOSED&agent=1&sendbird_id=ada&channel_url=c&q=x&start_date=2026-03-01&end_date=2026-03-15",
         "/chat_messages?limit=500&offset=3&created_at__gte=2026-03-15T12:00:00Z&created_at__lte=2026-03-15+12:00:00&ticket_channel_type=SENDBIRD",
-        "/chat_messages/deletion_logs?limit=100&offset=1&start_date=2026-01-01&end_date=2026-03-15&next=undefined",
+        "/chat_messages/deletion_logs?limit=100&offset=1&start_date=2026-01-01&end_date=2026-03-15&reason=SPAM&next=undefined",
         "/tickets/1/chat_messages?limit=1&offset=9223372036854775807",
         "/tickets/1",
         "/tickets/1/",
@@ -164,6 +166,36 @@ fn bodies_of_rest() {
         let (method, path) = &routes[next.get() % routes.len()];
         next.set(next.get() + 1);
         bench.rest(bench.request(method, path, "application/json", input))
+    });
+}
+
+#[test]
+fn paths_of_the_log() {
+    let mut bench = Bench::new();
+    bench.runtime.block_on(async {
+        let (ticket, messages) = bench.actor.closed_ticket_with(1).await;
+        bench.actor.delete_with_receipt(ticket.id, messages[0].id).await.expect("it may be deleted");
+    });
+    let seeds = [
+        "acme/checkpoint",
+        "acme/tile/0/000.p/1",
+        "acme/tile/entries/000.p/1",
+        "acme/tile/0/x001/x234/067",
+        "other/tile/63/x999/999.p/255",
+        "acme/tile/1/../0/000",
+    ];
+    fuzz("paths of the log", COUNT, seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect(), |input| {
+        let path = format!("/log/{}", String::from_utf8_lossy(input));
+        let Ok(uri) = format!("http://{}{path}", bench.world.address).parse::<http::Uri>() else { return Ok(()) };
+        if uri.authority().is_none_or(|authority| authority.as_str() != bench.world.address) || !uri.path().starts_with("/log/") {
+            return Ok(());
+        }
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let answer = bench.send(bench.request(&Method::GET, path, "application/json", b""))?;
+        match answer.http {
+            200 | 400 | 401 | 404 => Ok(()),
+            status => Err(format!("{status} {}", String::from_utf8_lossy(&answer.body))),
+        }
     });
 }
 
