@@ -1,11 +1,15 @@
 //! Bodies of webhooks: what is refused before they are read, and that those of strangers take up a bounded part of the memory.
 
+use deskledger::config::ServerSettings;
+use deskledger::domain::caller::Scope;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::World;
+use crate::support::database::TestDatabase;
 use crate::support::webhook::{NONE, PATH, signed};
+use crate::support::world::default_settings;
 
 const MEBIBYTE: usize = 1024 * 1024;
 /// What a signature looks like.
@@ -35,7 +39,7 @@ fn row(key: &str, signature: &str) -> Vec<String> {
 async fn who_cannot_be_good_is_refused_before_a_byte_of_the_body_is_read() {
     let world = World::new().await;
     world.webhook_key("acme", "ours", "secret").await;
-    let reader = world.actor_with("acme", &[deskledger::domain::caller::Scope::MessagesRead]).await.token;
+    let reader = world.actor_with("acme", &[Scope::MessagesRead]).await.token;
     let rows = [
         (vec![], MEBIBYTE, 401),
         (vec!["authorization: Bearer nonsense".to_owned()], MEBIBYTE, 401),
@@ -52,7 +56,9 @@ async fn who_cannot_be_good_is_refused_before_a_byte_of_the_body_is_read() {
 
 #[tokio::test]
 async fn bodies_that_may_be_signed_take_sixty_four_mebibytes_at_most_and_those_of_unknown_keys_nothing() {
-    let world = World::new().await;
+    // A slow machine takes its time over so many bytes.
+    let settings = ServerSettings { request_timeout_seconds: 600, ..default_settings() };
+    let world = World::on(TestDatabase::create().await, settings).await;
     let key = world.webhook_key("acme", "ours", "secret").await;
     let good = json!({"time_ms": world.app.milliseconds(), "events": []}).to_string();
     let length = 8 * MEBIBYTE;
