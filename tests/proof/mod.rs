@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use deskledger::domain::chat_message::UserType;
 use deskledger::domain::deletion::{DeletionReason, RequestedFrom};
 use deskledger::domain::deletion_log::DeletionLog;
+use deskledger::domain::erasure::{Erasure, ErasureCause};
 use deskledger::domain::hold::{HoldAction, HoldEvent};
-use deskledger::domain::ids::{ChatMessageId, DeletionLogId, HoldEventId, MessageId, TicketId};
+use deskledger::domain::ids::{ChatMessageId, DeletionLogId, ErasureId, HoldEventId, MessageId, TicketId};
 use deskledger::domain::proof::act::Act;
 use deskledger::domain::proof::checkpoint;
 use deskledger::domain::proof::entry::Opening;
@@ -30,13 +31,15 @@ struct Log {
 }
 
 impl Log {
-    /// A log of this many entries, ten in each ticket: nine deletions, and a legal hold that is placed after them.
+    /// A log of this many entries, ten in each ticket: nine deletions, and a legal hold that is placed after them. One deletion makes way for
+    /// an erasure of the first entries.
     fn of(size: i64) -> Self {
         let mut openings: Vec<Opening> = Vec::new();
         for at in 0..size {
             let previous = if at % 10 == 0 { None } else { openings.last().map(Opening::entry) };
             openings.push(Opening::of(match at % 10 {
                 9 => Record::of("acme", &Act::Hold(placing(at)), None),
+                _ if at == ERASURE => Record::of("acme", &Act::Erasure(erasure()), None),
                 _ => Record::of("acme", &Act::Deletion(deletion(at)), previous.as_ref()),
             }));
         }
@@ -67,6 +70,16 @@ impl Log {
             checkpoint: self.checkpoint(size),
         }
     }
+}
+
+/// Where the erasure is: among the entries that get receipts for other verifiers, the last of a ticket before its hold.
+const ERASURE: i64 = 98;
+
+fn erasure() -> Erasure {
+    let erase_time = "2026-03-15T12:00:00.000001Z".parse().expect("a time");
+    let older_than = "2026-02-13T12:00:00Z".parse().expect("a time");
+    let id = ErasureId(3);
+    Erasure { id, erase_time, older_than, cause: ErasureCause::Retention, leaf_indexes: vec![0, 1, 7], remains_digest: [7; 32] }
 }
 
 fn placing(at: i64) -> HoldEvent {
