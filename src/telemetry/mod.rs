@@ -12,6 +12,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -25,6 +26,9 @@ pub use crate::telemetry::metrics::{Metrics, Sources};
 pub use crate::telemetry::names::Methods;
 pub use crate::telemetry::statements::StatementMetrics;
 pub use crate::telemetry::traces::{Exporter, Tracing};
+
+/// The level of our spans. A layer that does not say that it wants no others has those of all libraries made: dozens for each call.
+const SPANS: LevelFilter = LevelFilter::INFO;
 
 /// What a serving process tells of itself. The default tells nothing.
 #[derive(Default)]
@@ -58,14 +62,23 @@ impl Telemetry {
         };
         let exporter = settings.collector().map(Exporter::start).transpose()?;
         let statements = StatementMetrics::default();
-        let spans = exporter.as_ref().map(Exporter::layer);
-        tracing_subscriber::registry().with(logs(log)?).with(admin.as_ref().map(|_| statements.layer())).with(spans).init();
+        subscriber(log, admin.as_ref().map(|_| &statements), exporter.as_ref())?.init();
         if let Some((address, error)) = passed_over {
             tracing::warn!(address, %error, "no metrics and probes: set --admin-listen to an address of their own, or to off");
         }
         let trace_ratio = exporter.as_ref().map(|_| settings.trace_ratio);
         Ok(Self { admin, statements, trace_ratio, exporter })
     }
+}
+
+/// Who is told of spans and events.
+fn subscriber(
+    log: &LogSettings,
+    statements: Option<&StatementMetrics>,
+    exporter: Option<&Exporter>,
+) -> anyhow::Result<impl tracing::Subscriber + Send + Sync + use<>> {
+    let spans = exporter.map(Exporter::layer);
+    Ok(tracing_subscriber::registry().with(logs(log)?).with(statements.map(StatementMetrics::layer)).with(spans))
 }
 
 /// Starts the logs of a command that serves nothing.
@@ -90,4 +103,27 @@ fn logs<S: tracing::Subscriber + for<'a> LookupSpan<'a>>(settings: &LogSettings)
         }
         LogFormat::Pretty => logs.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Subscriber;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn spans_of_libraries_are_not_made_whatever_is_measured_and_traced() {
+        let exporter = Exporter::start("http://127.0.0.1:9").expect("it connects when there is something to send");
+        let statements = StatementMetrics::default();
+        for (filter, level) in [("info", LevelFilter::INFO), ("warn,deskledger=debug", LevelFilter::DEBUG)] {
+            let log = LogSettings { log: filter.to_owned(), log_format: LogFormat::Json };
+            for (statements, exporter) in
+                [(None, None), (Some(&statements), None), (None, Some(&exporter)), (Some(&statements), Some(&exporter))]
+            {
+                let subscriber = subscriber(&log, statements, exporter).expect("the filter can be read");
+                assert_eq!(subscriber.max_level_hint(), Some(level), "{filter}");
+            }
+        }
+        exporter.stop().await;
+    }
 }

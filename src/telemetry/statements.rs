@@ -15,6 +15,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::measures::{SECONDS, STATEMENTS};
+use crate::telemetry::SPANS;
 
 /// The field of a statement's span that names it.
 const SUMMARY: &str = "db.query.summary";
@@ -43,7 +44,8 @@ impl StatementMetrics {
 
     /// The layer that measures the spans of statements.
     pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
-        Statements(self.clone()).with_filter(filter_fn(|metadata| metadata.target() == STATEMENTS && metadata.is_span()))
+        let statements = filter_fn(|metadata| metadata.target() == STATEMENTS && metadata.is_span());
+        Statements(self.clone()).with_filter(statements.with_max_level_hint(SPANS))
     }
 }
 

@@ -16,7 +16,8 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use tracing::field::Empty;
-use tracing::{Span, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Span, Subscriber};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::dynamic_filter_fn;
@@ -24,6 +25,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::domain::random;
 use crate::measures::{CALLS, STATEMENTS};
+use crate::telemetry::SPANS;
 use crate::telemetry::names::{Methods, Name};
 
 /// The name of the service in its traces, unless `OTEL_SERVICE_NAME` says another.
@@ -65,11 +67,13 @@ impl Exporter {
     /// The layer that makes spans of traced calls spans of OpenTelemetry: the first is made for a call that is to be traced, all others
     /// within it.
     pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
-        let traced = dynamic_filter_fn(|metadata, context| {
-            metadata.is_span()
-                && [CALLS, STATEMENTS].contains(&metadata.target())
-                && (metadata.name() == SERVER_SPAN || context.lookup_current().is_some())
-        });
+        let ours = |metadata: &Metadata<'_>| metadata.is_span() && [CALLS, STATEMENTS].contains(&metadata.target());
+        let traced = dynamic_filter_fn(move |metadata, context| {
+            ours(metadata) && (metadata.name() == SERVER_SPAN || context.lookup_current().is_some())
+        })
+        // What is not ours is looked at once.
+        .with_callsite_filter(move |metadata| if ours(metadata) { Interest::sometimes() } else { Interest::never() })
+        .with_max_level_hint(SPANS);
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer(SERVICE_NAME))
             .with_location(false)
