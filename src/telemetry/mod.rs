@@ -77,8 +77,12 @@ fn subscriber(
     statements: Option<&StatementMetrics>,
     exporter: Option<&Exporter>,
 ) -> anyhow::Result<impl tracing::Subscriber + Send + Sync + use<>> {
-    let spans = exporter.map(Exporter::layer);
-    Ok(tracing_subscriber::registry().with(logs(log)?).with(statements.map(StatementMetrics::layer)).with(spans))
+    let mut layers = vec![logs(log)?.boxed()];
+    layers.extend(statements.map(|statements| statements.layer().boxed()));
+    layers.extend(exporter.map(|exporter| exporter.layer().boxed()));
+    // A list of those that are there. One of them as an `Option` would be a layer without a filter, before which no span is left out for good:
+    // with it every span is made, whoever wants it.
+    Ok(tracing_subscriber::registry().with(layers))
 }
 
 /// Starts the logs of a command that serves nothing.
@@ -125,5 +129,19 @@ mod tests {
             }
         }
         exporter.stop().await;
+    }
+
+    #[test]
+    fn spans_of_calls_are_not_made_where_calls_are_not_traced() {
+        let span = || tracing::info_span!(target: CALLS, "lane.ask");
+        let metadata = tracing::subscriber::with_default(tracing_subscriber::registry(), || span().metadata());
+        for filter in ["warn", "info", "debug"] {
+            for statements in [None, Some(&StatementMetrics::default())] {
+                let log = LogSettings { log: filter.to_owned(), log_format: LogFormat::Pretty };
+                let subscriber = subscriber(&log, statements, None).expect("the filter can be read");
+                let interest = subscriber.register_callsite(metadata.expect("a registry wants all spans"));
+                assert!(interest.is_never(), "{filter} {statements:?}");
+            }
+        }
     }
 }
