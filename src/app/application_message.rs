@@ -23,10 +23,7 @@ impl App {
         page: &PageRequest,
     ) -> Result<Page<ChatMessage>, Error> {
         let binding = Binding::new(caller.application, "ListApplicationMessages", filter);
-        let [after] = match &page.token {
-            Some(token) => binding.position("page_token", token)?,
-            None => [0],
-        };
+        let after = page.after(binding)?;
         let (application, asked) = (caller.application, page.size + 1); // one more tells whether there is a next page
         let mut connection = self.connection().await?;
         let (mut items, total_size) = if *filter == ApplicationFilter::default() {
@@ -41,7 +38,6 @@ impl App {
             (storage::application_message::chosen(&mut connection, application, filter, after, page.skip, asked).await?, total_size)
         };
         let more = cut_to(&mut items, page.size);
-        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
-        Ok(Page { items, next_page_token, total_size })
+        Ok(Page::of(items, total_size, more, |last| binding.token([last.id.0])))
     }
 }

@@ -186,12 +186,8 @@ impl App {
     ) -> Result<Listed, Error> {
         let application = caller.application;
         let binding = Binding::new(application, "ListChatMessages", &ticket_id);
-        let [position] = match &page.token {
-            Some(token) => binding.position("page_token", token)?,
-            None => [0],
-        };
         // Numbers are dense: passing over n messages is starting n numbers later.
-        let after = position.saturating_add(page.skip).max(0);
+        let after = page.after(binding)?.saturating_add(page.skip).max(0);
         let key = PageKey { encoding: encoding.name, after, size: page.size };
         let cached = self.pages.get(application, ticket_id, key);
         let known = known_version.or(cached.as_ref().map(|page| page.version));

@@ -60,8 +60,7 @@ impl App {
             }
         };
         let more = cut_to(&mut items, page.size);
-        let next_page_token = items.last().filter(|_| more).map(|last| token_after(binding, range, last));
-        Ok(Page { items, next_page_token, total_size })
+        Ok(Page::of(items, total_size, more, |last| token_after(binding, range, last)))
     }
 
     /// Reads the next part of an export of the log, newest first, perhaps from a replica; `None` at the end.

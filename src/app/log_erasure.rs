@@ -49,16 +49,12 @@ impl App {
     #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_erasures(&self, caller: &Caller, page: &PageRequest) -> Result<Page<Erasure>, Error> {
         let binding = Binding::new(caller.application, "ListErasures", &());
-        let [after] = match &page.token {
-            Some(token) => binding.position("page_token", token)?,
-            None => [0],
-        };
+        let after = page.after(binding)?;
         let mut connection = self.connection().await?;
         let asked = page.size + 1; // one more tells whether there is a next page
         let mut items = storage::log_erasure::list(&mut connection, caller.application, ErasureId(after), asked).await?;
         let more = cut_to(&mut items, page.size);
-        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
-        Ok(Page { total_size: 0, items, next_page_token })
+        Ok(Page::of(items, 0, more, |last| binding.token([last.id.0])))
     }
 
     /// Erases the entries of all applications' deletions whose retention has passed, and says how many.

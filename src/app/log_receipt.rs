@@ -80,17 +80,13 @@ impl App {
         page: &PageRequest,
     ) -> Result<Page<HoldEvent>, Error> {
         let binding = Binding::new(caller.application, "ListHoldEvents", &ticket_id);
-        let [after] = match &page.token {
-            Some(token) => binding.position("page_token", token)?,
-            None => [0],
-        };
+        let after = page.after(binding)?;
         let mut connection = self.connection().await?;
         let asked = page.size + 1; // one more tells whether there is a next page
         let found = storage::hold::list_events(&mut connection, caller.application, ticket_id, HoldEventId(after), asked);
         let mut items = found.await?;
         let more = cut_to(&mut items, page.size);
-        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
-        Ok(Page { total_size: 0, items, next_page_token })
+        Ok(Page::of(items, 0, more, |last| binding.token([last.id.0])))
     }
 
     /// Waits for the receipt of a deletion that has just been carried out; `None` when it is not there in time, or cannot be made: the

@@ -29,16 +29,11 @@ impl App {
     #[tracing::instrument(target = CALLS, skip_all)]
     pub async fn list_rejected_events(&self, caller: &Caller, page: &PageRequest) -> Result<Page<RejectedEvent>, Error> {
         let binding = Binding::new(caller.application, "ListRejectedEvents", &());
-        let [after] = match &page.token {
-            Some(token) => binding.position("page_token", token)?,
-            None => [0],
-        };
+        let after = page.after(binding)?;
         let mut connection = self.connection().await?;
         let (items, more) =
             storage::rejected_event::list(&mut connection, caller.application, after, page.size, MAX_PAGE_BYTES).await?;
-        let last = items.last().filter(|_| more);
-        let next_page_token = last.map(|last| binding.token([last.id]));
-        Ok(Page { total_size: 0, items, next_page_token })
+        Ok(Page::of(items, 0, more, |last| binding.token([last.id])))
     }
 
     /// Takes a rejected event in again, as it came or as the event `mended`. Rejected again it stays, with the new reason.

@@ -106,10 +106,7 @@ impl App {
         max_bytes: usize,
     ) -> Result<Page<Ticket>, Error> {
         let binding = Binding::new(caller.application, "ListTickets", filter);
-        let [after] = match &page.token {
-            Some(token) => binding.position("page_token", token)?,
-            None => [0],
-        };
+        let after = page.after(binding)?;
         let (application, asked) = (caller.application, page.size + 1); // one more tells whether there is a next page
         let mut connection = self.connection().await?;
         let (mut items, total_size) = if *filter == TicketFilter::default() {
@@ -123,8 +120,7 @@ impl App {
             (storage::ticket::list::chosen(&mut connection, application, filter, after, page.skip, asked).await?, total_size)
         };
         let more = cut_to(&mut items, page.size) | keep_within(&mut items, max_bytes, Ticket::answer_bytes);
-        let next_page_token = items.last().filter(|_| more).map(|last| binding.token([last.id.0]));
-        Ok(Page { items, next_page_token, total_size })
+        Ok(Page::of(items, total_size, more, |last| binding.token([last.id.0])))
     }
 
     /// Changes a ticket's fields. `etag`, where given, must be the current one.

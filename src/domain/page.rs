@@ -34,6 +34,26 @@ pub struct PageRequest {
     pub token: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// A page with the token that goes on after its last item, where there are `more`.
+    pub fn of(items: Vec<T>, total_size: i64, more: bool, token_after: impl FnOnce(&T) -> String) -> Self {
+        let next_page_token = items.last().filter(|_| more).map(token_after);
+        Self { items, next_page_token, total_size }
+    }
+}
+
+impl PageRequest {
+    /// The number after which the page begins, in a list whose tokens hold one; 0 without a token.
+    ///
+    /// # Errors
+    /// [`Error::PageTokenInvalid`] for a token of another list.
+    pub fn after(&self, binding: Binding) -> Result<i64, Error> {
+        let Some(token) = &self.token else { return Ok(0) };
+        let [after] = binding.position("page_token", token)?;
+        Ok(after)
+    }
+}
+
 /// How many bytes a page or a part of an export has at most, but for a first item that alone has more: clients take 4 MiB by default.
 pub const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
