@@ -118,7 +118,7 @@ fn the_first_calls_of_the_readme_do_what_they_say() {
     assert!(blocks.len() >= 4 && blocks[0].contains("serve"), "{blocks:#?}");
     // The first block is the service, which runs already, elsewhere.
     let program = Path::new(env!("CARGO_BIN_EXE_deskledger")).parent().expect("its folder").display().to_string();
-    let calls = blocks[1..].join("\n").replace("127.0.0.1:50051", &address).replace("$PWD/target/release", &program);
+    let calls = blocks[1..].join("\n").replace("127.0.0.1:50051", &address).replace("$PWD/target/debug", &program);
     let script = format!("set -e\nexport DESKLEDGER_DATA_DIR='{}'\n{calls}", data_dir.path().display());
 
     let said = shell(&script).good();
