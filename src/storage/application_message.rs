@@ -3,14 +3,13 @@
 //! The list of all names the highest id that there can be as its end: see [`place`](crate::storage::list_milestone::place).
 
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::chat_message::{ApplicationFilter, ChatMessage};
 use crate::domain::ids::{ApplicationKey, ChatMessageId};
 use crate::domain::ticket::ChannelType;
 use crate::error::Error;
 use crate::storage::message_row::MessageRow;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// Lists all messages ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is.
 ///

@@ -2,13 +2,12 @@
 
 use futures_util::TryStreamExt;
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::chat_message::ChatMessage;
 use crate::domain::ids::{ApplicationKey, ChatMessageId, MessageId, TicketId};
 use crate::error::Error;
 use crate::storage::message_row::MessageRow;
-use crate::storage::{named, place_of, required};
+use crate::storage::{Instrument, named, place_of, required};
 
 /// A page to read.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::domain::agent::Agent;
@@ -16,7 +15,7 @@ use crate::domain::ids::{ApplicationKey, ChatMessageId, DeletionLogId, MessageId
 use crate::domain::request::RequestKey;
 use crate::domain::ticket::{ChannelType, TicketStatus};
 use crate::error::Error;
-use crate::storage::{deletion_of, from_sqlx, known, named, place_of};
+use crate::storage::{Instrument, deletion_of, from_sqlx, known, named, place_of};
 
 /// One message to delete.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ pub mod place;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::chat_message::UserType;
@@ -13,7 +12,7 @@ use crate::domain::deletion::{DeletionReason, RequestedFrom};
 use crate::domain::deletion_log::{DayRange, DeletionLog, DeletionLogFilter, Stretch};
 use crate::domain::ids::{ApplicationKey, ChatMessageId, DeletionLogId, MessageId, TicketId};
 use crate::error::Error;
-use crate::storage::{from_sqlx, known, named};
+use crate::storage::{Instrument, from_sqlx, known, named};
 
 /// Reads an entry.
 ///

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// Reserves deletions for a token in an hour; false, and nothing is reserved, when more than `per_hour` would be. A process whose clock is
 /// behind reserves in the hour that others have begun.

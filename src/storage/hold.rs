@@ -3,13 +3,12 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::hold::{HoldAction, HoldEvent, HoldOrder};
 use crate::domain::ids::{ApplicationKey, HoldEventId, TicketId};
 use crate::error::Error;
-use crate::storage::{from_sqlx, known, named};
+use crate::storage::{Instrument, from_sqlx, known, named};
 
 /// Places a hold on a ticket whose row is locked and that is not held. The placing waits for its entry in the log's tree.
 ///

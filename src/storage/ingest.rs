@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::domain::ids::{ApplicationKey, TicketId};
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// A customer's tickets, as far as messages without a channel need them.
 #[derive(Debug, Clone, Copy, Default)]

@@ -3,12 +3,11 @@
 pub mod place;
 
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::domain::list_milestone::List;
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// The table of a list and the sequence of its ids.
 fn names(list: List) -> (&'static str, &'static str) {

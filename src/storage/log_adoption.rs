@@ -1,11 +1,10 @@
 //! Legal holds that the log does not know of: placed or released by a program from before the log had holds, beside this one.
 
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// Finds the applications that have such holds.
 ///

@@ -3,14 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::deletion_log::Position;
 use crate::domain::erasure::{Erasure, ErasureCause};
 use crate::domain::ids::{ApplicationKey, DeletionLogId, ErasureId};
 use crate::error::Error;
 use crate::storage::log_tree::bytes_32;
-use crate::storage::{from_sqlx, known, named};
+use crate::storage::{Instrument, from_sqlx, known, named};
 
 /// What a step of erasing came to.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,6 @@
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::{ApplicationKey, ChatMessageId, DeletionLogId, ErasureId, HoldEventId, TicketId};
@@ -10,7 +9,7 @@ use crate::domain::proof::act::{Act, ActId};
 use crate::domain::proof::growth::Leaf;
 use crate::error::Error;
 use crate::storage::act_row::ActRow;
-use crate::storage::{from_sqlx, log_tree, named, required};
+use crate::storage::{Instrument, from_sqlx, log_tree, named, required};
 
 /// An entry with the act that it stands for, if its row is there.
 #[derive(Debug)]

@@ -4,7 +4,6 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::ids::ApplicationKey;
@@ -14,7 +13,7 @@ use crate::domain::proof::tree::Head;
 use crate::error::Error;
 use crate::storage::act_row::ActRow;
 use crate::storage::log_tree::{ActColumns, bytes_32};
-use crate::storage::{Inconsistent, from_sqlx, named};
+use crate::storage::{Inconsistent, Instrument, from_sqlx, named};
 
 /// What there is to do, and whether this process may.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::ids::{ApplicationKey, DeletionLogId, ErasureId, HoldEventId, TicketId};
 use crate::domain::proof::Hash;
@@ -13,7 +12,7 @@ use crate::domain::proof::growth::Leaf;
 use crate::domain::proof::tile::TileId;
 use crate::domain::proof::tree::{Head, Tiles};
 use crate::error::Error;
-use crate::storage::{Inconsistent, from_sqlx, named, required};
+use crate::storage::{Inconsistent, Instrument, from_sqlx, named, required};
 
 /// The head of an application's tree.
 ///

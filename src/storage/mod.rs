@@ -28,6 +28,7 @@ pub mod token;
 pub mod webhook_key;
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use sqlx::error::DatabaseError;
 use tracing::Span;
 
@@ -100,6 +101,20 @@ fn named(summary: &'static str) -> Span {
         db.query.summary = summary,
     )
 }
+
+/// As the trait of this name in `tracing`, but for that the span is not entered, each time anew that the statement is looked at: nothing is
+/// told within it, so that it only has to begin and to end.
+trait Instrument: Future + Sized {
+    /// Keeps the span until the statement has its answer.
+    fn instrument(self, span: Span) -> impl Future<Output = Self::Output> {
+        self.map(move |answer| {
+            drop(span);
+            answer
+        })
+    }
+}
+
+impl<F: Future> Instrument for F {}
 
 /// Finds the value that is stored under this name.
 fn known<T: Copy>(all: &[T], name: fn(T) -> &'static str, column: &'static str, value: &str) -> Result<T, Error> {

@@ -1,10 +1,9 @@
 //! What the role that serves may do in the database: it owns nothing, and what it may not do no bug of ours does either.
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use tracing::Instrument;
 
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// The privileges of the service's role: a row for each table and sequence. It deletes no messages, changes no row of the log or of the
 /// holds, and makes neither applications nor credentials. They only grow, as the schema does (docs/decisions/0003): an older build's

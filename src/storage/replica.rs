@@ -1,11 +1,10 @@
 //! Where the journals of the primary and of its replicas stand.
 
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::freshness::{Position, Replayed};
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// Up to where the primary has written its journal: every transaction that anybody has seen committed is before it.
 ///

@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::ids::{ApplicationKey, ChatMessageId, TicketId};
 use crate::domain::request::RequestKey;
 use crate::error::Error;
-use crate::storage::{from_sqlx, named, required};
+use crate::storage::{Instrument, from_sqlx, named, required};
 
 /// What a call led to: ids only, the answer is built again from the rows.
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! A session with the database as such: its number, the ends of its transactions, and cutting short what another session runs.
 
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// The number of the server's process behind this connection.
 ///

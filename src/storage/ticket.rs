@@ -5,7 +5,6 @@ pub mod list;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::hold::Hold;
@@ -14,7 +13,7 @@ use crate::domain::ticket::{
     ChannelType, Closing, CustomField, Customer, Group, NewTicket, Ticket, TicketChange, TicketPriority, TicketStatus,
 };
 use crate::error::Error;
-use crate::storage::{from_sqlx, known, named};
+use crate::storage::{Instrument, from_sqlx, known, named};
 
 /// What a change of a ticket is decided by, under the lock on its row.
 #[derive(Debug, Clone, Copy)]

@@ -3,14 +3,13 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::caller::Scope;
 use crate::domain::deletion::RequestedFrom;
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::{from_sqlx, known, named};
+use crate::storage::{Instrument, from_sqlx, known, named};
 
 /// A token as it is kept: its secret only as a digest.
 #[derive(Debug, Clone)]

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::ids::ApplicationKey;
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// A key with its secret.
 #[derive(Clone)]

@@ -44,6 +44,11 @@ impl Call {
         CALL.try_with(Clone::clone).ok()
     }
 
+    /// Whether the call that the current task serves is traced; `None` where it serves none.
+    pub(super) fn is_traced() -> Option<bool> {
+        CALL.try_with(|call| !call.traced.is_disabled()).ok()
+    }
+
     pub(super) fn reason(&self) -> Option<&'static str> {
         self.reason.get().copied()
     }

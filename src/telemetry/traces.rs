@@ -26,6 +26,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::domain::random;
 use crate::measures::{CALLS, STATEMENTS};
 use crate::telemetry::SPANS;
+use crate::telemetry::calls::Call;
 use crate::telemetry::names::{Methods, Name};
 
 /// The name of the service in its traces, unless `OTEL_SERVICE_NAME` says another.
@@ -69,7 +70,9 @@ impl Exporter {
     pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         let ours = |metadata: &Metadata<'_>| metadata.is_span() && [CALLS, STATEMENTS].contains(&metadata.target());
         let traced = dynamic_filter_fn(move |metadata, context| {
-            ours(metadata) && (metadata.name() == SERVER_SPAN || context.lookup_current().is_some())
+            // Lanes serve no call, but work within the span of one that is traced.
+            let within = || Call::is_traced().unwrap_or_else(|| context.lookup_current().is_some());
+            ours(metadata) && (metadata.name() == SERVER_SPAN || within())
         })
         // What is not ours is looked at once.
         .with_callsite_filter(move |metadata| if ours(metadata) { Interest::sometimes() } else { Interest::never() })

@@ -3,13 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::deletion::DeletionReason;
 use crate::domain::deletion_log::{DayRange, Position, Stretch};
 use crate::domain::ids::{ApplicationKey, DeletionLogId};
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// Where a stretch begins.
 #[derive(Debug, Clone, Copy)]

@@ -4,12 +4,11 @@
 //! two unknown or open ends is a third of the table, which it may well read whole and sort; one with an end that it knows is small.
 
 use sqlx::PgConnection;
-use tracing::Instrument;
 
 use crate::domain::ids::{ApplicationKey, ChatMessageId, TicketId};
 use crate::domain::list_milestone::Place;
 use crate::error::Error;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// Finds the page of an application's tickets that begins after the id `after`, passing over `skip`.
 ///

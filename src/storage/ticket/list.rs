@@ -4,7 +4,6 @@
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use tracing::Instrument;
 
 use crate::domain::agent::Agent;
 use crate::domain::deletion_log::{start_of_day, start_of_next_day};
@@ -12,7 +11,7 @@ use crate::domain::ids::{ApplicationKey, TicketId};
 use crate::domain::ticket::{CustomField, Group, Ticket, TicketFilter, TicketStatus};
 use crate::error::Error;
 use crate::storage::ticket::Row;
-use crate::storage::{from_sqlx, named};
+use crate::storage::{Instrument, from_sqlx, named};
 
 /// Lists all tickets ascending by id: at most `limit` of those after the id `after`. The cost does not depend on where that is. Only for
 /// tickets that are held are the holds looked into at all.
