@@ -231,16 +231,21 @@ async fn metrics_come_as_open_metrics_to_who_asks_for_them() {
 
 #[tokio::test]
 async fn a_service_that_drains_is_alive_and_not_ready() {
-    let mut watched = Watched::new(&["--drain-seconds", "600"]).await;
+    let mut watched = Watched::new(&["--drain-seconds", "600", "--request-timeout-seconds", "600"]).await;
     let probe = async |path: &str| watched.admin.get(path).await.status;
     assert_eq!(probe("/livez").await, StatusCode::OK);
     assert_eq!(probe("/readyz").await, StatusCode::OK);
     // A call whose body never comes, and that the service has.
     let mut stream = TcpStream::connect(&watched.http.address).expect("the service listens");
-    let call = "POST /desk/api/v2/conversationmessages/webhooks.json HTTP/1.1\r\nHost: desk\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    let token = watched.http.token.as_deref().expect("it has one");
+    let call = format!(
+        "POST /desk/api/v2/conversationmessages/webhooks.json HTTP/1.1\r\nHost: desk\r\nSENDBIRDDESKAPITOKEN: {token}\r\n\
+         Content-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    );
     stream.write_all(call.as_bytes()).expect("the call is sent");
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line).expect("an answer");
+    assert_eq!(line.trim(), "HTTP/1.1 100 Continue");
 
     watched.service.signal(Signal::SIGTERM);
     watched.service.logged("draining");
