@@ -16,7 +16,7 @@ pub struct TelemetrySettings {
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
     /// Share of calls to trace, 0 to 1, of those that bring no trace of their own; a caller's decision goes first
-    #[arg(long, env = "DESKLEDGER_TRACE_RATIO", default_value_t = 0.05, value_parser = ratio)]
+    #[arg(long, env = "DESKLEDGER_TRACE_RATIO", default_value_t = 0.01, value_parser = ratio)]
     pub trace_ratio: f64,
 }
 
