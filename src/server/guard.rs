@@ -21,6 +21,7 @@ use crate::audit::Audit;
 use crate::auth::access_of;
 use crate::error::Error;
 use crate::server::admission;
+use crate::telemetry::CurrentCall;
 
 /// What every call is guarded by, and a door that can tell errors.
 #[derive(Clone)]
@@ -40,7 +41,7 @@ pub(super) async fn guarded(State(guard): State<Guard>, request: Request, next: 
     let response = admitted(guard, limit, request, next).await;
     match timeout {
         // An answer that comes in parts is bound by what the caller set alone: it may well take longer than a call.
-        Some(_) => response.map(|body| until(deadline, body, refuse(Error::DeadlineExceeded))),
+        Some(_) => response.map(|body| until(deadline, body, refuse)),
         None => response,
     }
 }
@@ -77,21 +78,29 @@ impl Guard {
 }
 
 /// Ends an answer at its deadline, with the trailers that tell so. What it has to come to an end is dropped, and with it its statement.
-fn until(deadline: Instant, body: Body, refusal: Response) -> Body {
+fn until(deadline: Instant, body: Body, refuse: fn(Error) -> Response) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    let mut trailers = refusal.into_parts().0.headers;
-    trailers.remove(CONTENT_TYPE);
-    trailers.remove(CONTENT_LENGTH);
-    Body::new(Until { body: Some(body), deadline: Box::pin(sleep_until(deadline)), trailers })
+    Body::new(Until { body: Some(body), deadline: Box::pin(sleep_until(deadline)), refuse, call: CurrentCall::get() })
 }
 
 struct Until {
     /// `None` after its end.
     body: Option<Body>,
     deadline: Pin<Box<Sleep>>,
-    trailers: HeaderMap,
+    refuse: fn(Error) -> Response,
+    call: CurrentCall,
+}
+
+impl Until {
+    /// What ends the answer. Made when it must be: the error is logged where it is made.
+    fn trailers(&self) -> HeaderMap {
+        let mut trailers = self.call.within(|| (self.refuse)(Error::DeadlineExceeded)).into_parts().0.headers;
+        trailers.remove(CONTENT_TYPE);
+        trailers.remove(CONTENT_LENGTH);
+        trailers
+    }
 }
 
 impl hyper::body::Body for Until {
@@ -105,7 +114,7 @@ impl hyper::body::Body for Until {
         }
         std::task::ready!(self.deadline.as_mut().poll(context));
         self.body = None;
-        Poll::Ready(Some(Ok(Frame::trailers(std::mem::take(&mut self.trailers)))))
+        Poll::Ready(Some(Ok(Frame::trailers(self.trailers()))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -59,6 +59,26 @@ impl Call {
     }
 }
 
+/// The call that was served where this was made, for what of it is made elsewhere: parts of an answer are made while it is sent.
+#[derive(Debug, Clone)]
+pub struct CurrentCall(Option<Arc<Call>>);
+
+impl CurrentCall {
+    /// The call that the current task serves, if it serves one.
+    #[must_use]
+    pub fn get() -> Self {
+        Self(Call::current())
+    }
+
+    /// Makes a part of it.
+    pub fn within<T>(&self, part: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(call) => call.within(part),
+            None => part(),
+        }
+    }
+}
+
 /// The layer that gives each call its id and its spans, and logs how it ended, at debug level.
 pub async fn trace(State(tracing): State<Tracing>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();

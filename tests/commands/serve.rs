@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tonic::transport::Endpoint;
@@ -11,6 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::commands::program::{Service, run_on};
 use crate::support::database::TestDatabase;
+use crate::support::{Actor, World, pb};
 
 #[tokio::test]
 async fn sigterm_ends_a_service_well() {
@@ -23,6 +25,24 @@ async fn sigterm_ends_a_service_well() {
     let (code, log) = service.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("stopped"), "{log}");
+}
+
+#[tokio::test]
+async fn a_call_with_a_deadline_that_is_met_leaves_nothing_in_the_log() {
+    let world = World::new().await;
+    let actor = world.actor().await;
+    let mut service = Service::on(&world.database, &[]);
+    let endpoint = Endpoint::from_shared(format!("http://{}", service.address())).expect("an address");
+    service.ready();
+    let mut actor = Actor::new(endpoint.connect().await.expect("the service listens"), &actor.token);
+    let mut request = tonic::Request::new(pb::ListTicketsRequest::default());
+    request.set_timeout(Duration::from_secs(60));
+    actor.tickets.list_tickets(request).await.expect("it is listed");
+
+    service.signal(Signal::SIGTERM);
+
+    let (_, log) = service.end();
+    assert!(!log.contains("a call failed"), "{log}");
 }
 
 #[tokio::test]
