@@ -14,6 +14,7 @@ mod log_key;
 mod log_verify;
 mod man;
 mod migrate;
+mod open_files;
 mod pinned_tls;
 mod serve;
 mod token;

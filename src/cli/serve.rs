@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::background;
 use crate::cli::database::{Database, Running};
-use crate::cli::log_key;
+use crate::cli::{log_key, open_files};
 use crate::config::{DatabaseSettings, LogSettings, ServerSettings};
 use crate::server;
 use crate::telemetry::Telemetry;
@@ -52,6 +52,7 @@ pub(super) async fn serve(
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    open_files::raise_limit(settings.limits.max_connections);
     let signer = log_key::signer(settings, database.private_dir().as_deref())?;
     if let Some(signer) = &signer {
         log_key::check(&app, signer).await?;

@@ -1,7 +1,9 @@
 //! `deskledger serve`: how it starts, and how it ends.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -25,6 +27,24 @@ async fn sigterm_ends_a_service_well() {
     let (code, log) = service.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("stopped"), "{log}");
+}
+
+#[tokio::test]
+async fn a_service_may_have_as_many_files_open_as_the_system_lets_it() {
+    let database = TestDatabase::create().await;
+    // As shells and service managers start programs: with a low limit that may be raised.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 128 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_deskledger")]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "off"]);
+    let mut service = Service::start(command.env("DATABASE_URL", database.service_url()));
+    service.ready();
+
+    let limits = fs::read_to_string(format!("/proc/{}/limits", service.pid())).expect("the process is there");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the limit");
+    let (soft, hard) = line.trim().split_once(' ').expect("two limits");
+    assert_eq!(Some(soft), hard.split_whitespace().next(), "{line}");
+    assert_ne!(soft, "128");
+    assert!(service.logged("before=128").contains(&format!("limit={soft}")));
 }
 
 #[tokio::test]
