@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use deskledger::config::{AdmissionSettings, ServerSettings};
 use http::Request;
 use serde_json::{Value, json};
 
+use crate::support::database::TestDatabase;
+use crate::support::world::default_settings;
 use crate::support::{Answer, Http, World};
 
 fn document() -> Value {
@@ -54,7 +57,7 @@ fn every_operation_says_what_a_client_must_know() {
             assert!(parameter["description"].is_string() && !parameter["example"].is_null(), "{at}: {}", parameter["name"]);
         }
         let success = if told["responses"]["201"].is_object() { "201" } else { "200" };
-        for status in [success, "400", "401", "403", "500", "503", "504"] {
+        for status in [success, "400", "401", "403", "429", "500", "503", "504"] {
             let response = resolved(&document, &told["responses"][status]);
             let content = &response["content"]["application/json"];
             assert!(!content["example"].is_null() || !content["examples"].is_null(), "{at}: {status}");
@@ -69,6 +72,29 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
         }
         None => value,
     }
+}
+
+#[tokio::test]
+async fn a_refusal_of_too_many_calls_is_as_it_is_described() {
+    let defaults = default_settings();
+    let admission = AdmissionSettings { reads_per_minute: 1, ..defaults.admission.clone() };
+    let world = World::on(TestDatabase::create().await, ServerSettings { admission, ..defaults }).await;
+    let actor = world.actor().await;
+    let http = world.http(&actor);
+    http.get("/tickets").await;
+    let answer = http.get("/tickets").await;
+    let document = document();
+    let described = resolved(&document, &document["paths"]["/platform/v1/tickets"]["get"]["responses"]["429"]);
+    assert_eq!(answer.status, 429);
+    let headers = described["headers"].as_object().expect("headers");
+    assert_eq!(headers.len(), 2);
+    for (name, header) in headers {
+        let told: i64 = answer.header(name).expect("it has the header").parse().expect("an integer");
+        assert!(told >= resolved(&document, header)["schema"]["minimum"].as_i64().expect("a bound"), "{name}");
+    }
+    let content = &described["content"]["application/json"];
+    assert_eq!(answer.json(), content["examples"]["rate"]["value"]);
+    assert_eq!(content["schema"]["properties"]["code"]["enum"], json!([answer.json()["code"]]));
 }
 
 #[test]
