@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
-use tonic::Request;
+use tonic::{Code, Request, Streaming};
 
 use super::proxy::world_behind_proxy;
 use super::{HeldTicket, PATIENCE};
@@ -12,16 +12,25 @@ use crate::support::actor::customer_message;
 use crate::support::database::TestDatabase;
 use crate::support::ingest::in_channel;
 use crate::support::world::default_settings;
-use crate::support::{Actor, World, pb};
+use crate::support::{Actor, World, pb, refusal};
 
 const REQUEST_ID: &str = "6f0f0c3e-8b5d-4f0e-9d43-0c6a3a1f6a11";
 
-/// Waits until this many statements wait for a lock, lanes included.
-async fn until_waiting(observer: &mut PgConnection, count: i64) {
-    let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    let reached =
-        async { while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *observer).await.expect("a count") != count {} };
-    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("there come to be {count} that wait"));
+/// Waits until this many statements of calls wait for a lock, lanes included. The loop that sets milestones may wait beside them.
+async fn until_waiting(observer: &mut PgConnection, count: usize) {
+    let waiting = "select query from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query not like '%list_milestones%'";
+    let mut last: Vec<String> = Vec::new();
+    let reached = async {
+        loop {
+            last = sqlx::query_scalar(waiting).fetch_all(&mut *observer).await.expect("the statements");
+            if last.len() == count {
+                return;
+            }
+        }
+    };
+    let reached = tokio::time::timeout(PATIENCE, reached).await;
+    assert!(reached.is_ok(), "there come to be {count} that wait, and not these: {last:?}");
 }
 
 /// Keeps every statement on the messages waiting until it is dropped.
@@ -104,6 +113,66 @@ async fn a_caller_who_leaves_takes_its_statement_along_whatever_it_was() {
     assert_eq!(actor.list(ticket_id).await.len(), 2);
     assert_eq!(actor.log().await.len(), 0);
     actor.delete(ticket_id, id).await.expect("it may be deleted");
+}
+
+/// How many parts the messages of the tests of exports make: more than are on their way at a time, because each is larger than a window.
+const PARTS: usize = 4;
+
+/// Begins an export and takes its first part.
+async fn begun_export(actor: &mut Actor, ticket_id: i64, timeout: Option<Duration>) -> Streaming<pb::ExportChatMessagesResponse> {
+    let text = "x".repeat(2_000);
+    for _ in 0..PARTS {
+        actor.send_all(ticket_id, (0..500).map(|_| customer_message(&text)).collect()).await;
+    }
+    let mut request = Request::new(pb::ExportChatMessagesRequest { ticket_id, ..Default::default() });
+    if let Some(timeout) = timeout {
+        request.set_timeout(timeout);
+    }
+    let mut export = actor.messages.export_chat_messages(request).await.expect("it begins").into_inner();
+    assert_eq!(export.message().await.expect("it goes on").expect("a part").chat_messages.len(), 500);
+    export
+}
+
+#[tokio::test]
+async fn who_leaves_in_the_middle_of_an_export_takes_its_statement_along() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let ticket_id = actor.open_ticket().await.id;
+    let mut export = begun_export(&mut actor, ticket_id, None).await;
+    let mut holder = hold_messages(&world).await;
+    let mut observer = world.database.connect().await;
+    let reading = tokio::spawn(async move { while export.message().await.is_ok_and(|part| part.is_some()) {} });
+    until_waiting(&mut observer, 1).await;
+
+    reading.abort();
+
+    assert!(reading.await.is_err_and(|error| error.is_cancelled()));
+    until_waiting(&mut observer, 0).await;
+    sqlx::raw_sql("rollback").execute(&mut holder).await.expect("the lock is given back");
+    assert_eq!(actor.list(ticket_id).await.len(), 500, "the service goes on");
+}
+
+#[tokio::test]
+async fn an_export_ends_at_its_callers_deadline_and_says_so_and_its_statement_ends_with_it() {
+    let world = World::new().await;
+    let mut actor = world.actor().await;
+    let ticket_id = actor.open_ticket().await.id;
+    let mut export = begun_export(&mut actor, ticket_id, Some(Duration::from_secs(5))).await;
+    let mut holder = hold_messages(&world).await;
+    let mut observer = world.database.connect().await;
+
+    let ended = loop {
+        match export.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ends as if it were whole"),
+            Err(status) => break status,
+        }
+    };
+
+    let refused = refusal(&ended);
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    until_waiting(&mut observer, 0).await;
+    sqlx::raw_sql("rollback").execute(&mut holder).await.expect("the lock is given back");
 }
 
 #[tokio::test]
