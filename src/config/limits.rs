@@ -17,6 +17,9 @@ pub struct LimitSettings {
     /// Streams at a time on one connection of HTTP/2, 1 to 10000; clients wait with the calls beyond
     #[arg(long, env = "DESKLEDGER_MAX_CONCURRENT_STREAMS", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub max_concurrent_streams: u32,
+    /// Calls at a time on one connection, 1 to 10000; those beyond are refused. Over HTTP/2 clients wait with what is beyond the streams
+    #[arg(long, env = "DESKLEDGER_MAX_CALLS_PER_CONNECTION", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_calls_per_connection: u32,
     /// Kibibytes that the headers of a request may have, 8 to 256
     #[arg(long, env = "DESKLEDGER_MAX_HEADER_KIB", default_value_t = 16, value_parser = clap::value_parser!(u32).range(8..=256))]
     pub max_header_kib: u32,

@@ -6,10 +6,7 @@ use axum::response::Response;
 use tonic::{Code, Status};
 
 use crate::error::Error;
-use crate::grpc::status;
-
-/// The metadata of the details that every error of our own has and no error of the framework.
-const DETAILS: &str = "grpc-status-details-bin";
+use crate::grpc::status::{self, DETAILS};
 
 /// Gives errors of the framework a reason of ours: a body that is no message of the method's type, or that is too large.
 pub(super) async fn explain(request: Request, next: Next) -> Response {

@@ -7,6 +7,7 @@ mod enums;
 mod framework;
 mod ingest;
 mod parse;
+mod prepared;
 mod status;
 mod ticket;
 
@@ -26,6 +27,7 @@ use crate::app::App;
 use crate::auth::{self, Gate};
 use crate::domain::caller::{Caller, Scope};
 use crate::error::Error;
+pub use crate::grpc::prepared::Prepared;
 use crate::proto;
 
 /// The servers' side of it.

@@ -10,16 +10,23 @@ use crate::domain::caller::Access;
 use crate::error::{Described, Error, Kind};
 use crate::telemetry;
 
+/// The metadata of the details that every error of our own has and no error of the framework.
+pub(super) const DETAILS: &str = "grpc-status-details-bin";
 /// The `domain` of every ErrorInfo.
 const DOMAIN: &str = "deskledger";
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         telemetry::log(&error);
-        let described = error.describe();
-        let details = details(&error, &described);
-        Self::with_error_details(code(described.kind), described.message, details)
+        status_of(&error)
     }
+}
+
+/// An error as a status; nothing is logged.
+pub(super) fn status_of(error: &Error) -> Status {
+    let described = error.describe();
+    let details = details(error, &described);
+    Status::with_error_details(code(described.kind), described.message, details)
 }
 
 /// An error as a whole response, for those who answer before a service does.

@@ -1,4 +1,4 @@
-//! Admission at the doors: which calls it is for, and that a slow sender takes no place.
+//! Admission at the doors: how calls leave their places, and that a slow sender takes none.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,14 +12,6 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::app::{End, Slot};
 use crate::error::Error;
-
-/// What must be answered when the service is busy: how it is, and what it is. None of it asks the database.
-const ALWAYS: [&str; 4] = ["/grpc.health.v1.", "/grpc.reflection.", "/docs", "/openapi.json"];
-
-/// Whether a call of this path may be refused because the service is busy.
-pub(super) fn may_refuse(path: &str) -> bool {
-    !ALWAYS.iter().any(|always| path.starts_with(always))
-}
 
 /// How a call ended, by its answer. A gRPC error stands in the headers, where nothing else of the answer is.
 pub(super) fn end(response: &Response) -> End {

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{self, Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,17 +14,23 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::Request;
+use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::rt::Executor;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tower::Service;
 
 use crate::domain::peer::Peer;
 use crate::server::connections::Connections;
+use crate::server::entry::Entry;
 use crate::server::line::PROGRESS_BYTES;
 
 /// How many bytes the preface of HTTP/2 has.
 const PREFACE_BYTES: usize = 24;
+
+/// How much of the body of a refused call is read, and for how long.
+const MAX_DRAINED_BYTES: usize = 64 * 1024;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What happens on a connection, as far as its end depends on it.
 pub(super) struct Activity {
@@ -61,9 +67,10 @@ impl Activity {
         idle.then(|| self.begun + Duration::from_millis(self.last_end.load(Ordering::Relaxed)))
     }
 
-    fn call(self: &Arc<Self>) -> Call {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        Call(self.clone())
+    /// Begins a call, and says how many are in flight with it.
+    fn call(self: &Arc<Self>) -> (Call, usize) {
+        let others = self.calls.fetch_add(1, Ordering::Relaxed);
+        (Call(self.clone()), others + 1)
     }
 }
 
@@ -82,6 +89,7 @@ impl Drop for Call {
 #[derive(Clone)]
 pub(super) struct Calls {
     pub(super) router: Router,
+    pub(super) entry: Arc<Entry>,
     pub(super) peer: Peer,
     pub(super) activity: Arc<Activity>,
 }
@@ -92,11 +100,39 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let call = self.activity.call();
+        let (call, in_flight) = self.activity.call();
+        let answer = |body| Answer { body, rest: Bytes::new(), _call: call };
+        if let Some(refused) = self.entry.answer(&mut request, in_flight) {
+            let _ = REFUSED.try_with(|last| last.set(true));
+            return Box::pin(async move {
+                drain(request.into_body()).await;
+                Ok(refused.map(answer))
+            });
+        }
         request.extensions_mut().insert(self.peer.clone());
         let answered = self.router.clone().call(request);
-        Box::pin(async move { Ok(answered.await?.map(|body| Answer { body, rest: Bytes::new(), _call: call })) })
+        Box::pin(async move { Ok(answered.await?.map(answer)) })
     }
+}
+
+/// Reads what comes of the body of a call that is refused. Were it refused before, its stream would be reset, and the bytes that are on their
+/// way be an error of the client, who has made none: after 256 of them the connection would be closed.
+async fn drain(mut body: Incoming) {
+    let mut drained = 0;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            drained += frame.data_ref().map_or(0, Bytes::len);
+            if drained > MAX_DRAINED_BYTES {
+                return;
+            }
+        }
+    };
+    let _ = timeout(DRAIN_TIMEOUT, reading).await;
+}
+
+tokio::task_local! {
+    /// Whether the call that the current connection began last was refused, so that its stream is over as soon as it is looked at.
+    pub(super) static REFUSED: Cell<bool>;
 }
 
 tokio::task_local! {
@@ -131,7 +167,7 @@ impl hyper::body::Body for Answer {
         if !self.rest.is_empty() {
             return Poll::Ready(Some(Ok(self.part())));
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let frame = task::ready!(Pin::new(&mut self.body).poll_frame(context));
         Poll::Ready(frame.map(|frame| {
             Ok(match frame?.into_data() {
                 Ok(data) => {
@@ -171,6 +207,24 @@ where
     F::Output: Send,
 {
     fn execute(&self, stream: F) {
+        if REFUSED.try_with(|last| last.replace(false)).unwrap_or(false) {
+            // No task for what is a few headers, unless a body is waited for.
+            let mut stream = Box::pin(stream);
+            if stream.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                self.spawn(stream);
+            }
+        } else {
+            self.spawn(stream);
+        }
+    }
+}
+
+impl Streams {
+    fn spawn<F>(&self, stream: F)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send,
+    {
         let Self { stall_timeout, connections } = self.clone();
         let serve = async move {
             tokio::select! {
@@ -184,12 +238,12 @@ where
 }
 
 /// Ends when the stream of the current task has waited too long for its peer. Looked at once in a while, for that is all that most cost.
-async fn stalled(timeout: Duration) {
-    let mut next = Instant::now() + timeout;
+async fn stalled(limit: Duration) {
+    let mut next = Instant::now() + limit;
     loop {
         sleep_until(next).await;
         let waiting_since = WAITING_SINCE.with(Cell::get).unwrap_or_else(Instant::now);
-        next = waiting_since + timeout;
+        next = waiting_since + limit;
         if next <= Instant::now() {
             return;
         }

@@ -1,5 +1,6 @@
 //! Connections: accepting them, what HTTP allows on them, and how they end.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerSettings;
 use crate::domain::peer::Peer;
-use crate::server::call::{Activity, Calls, Streams};
+use crate::server::call::{Activity, Calls, REFUSED, Streams};
 use crate::server::connections::{Connections, Full, Place};
+use crate::server::entry::Entry;
 use crate::server::lifetime::{LAST_BEGINNING, Lifetime, Next};
 use crate::server::line::Line;
 use crate::server::tls::{self, Tls};
@@ -41,6 +43,7 @@ const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 struct Host {
     http: auto::Builder<Streams>,
     router: Router,
+    entry: Arc<Entry>,
     tls: Option<Tls>,
     settings: ServerSettings,
     connections: Arc<Connections>,
@@ -51,13 +54,14 @@ struct Host {
 pub(super) async fn accept(
     listener: TcpListener,
     router: Router,
+    entry: Arc<Entry>,
     tls: Option<Tls>,
     connections: Arc<Connections>,
     settings: &ServerSettings,
     shutdown: CancellationToken,
 ) {
     let http = http_builder(settings, connections.clone());
-    let host = Arc::new(Host { http, router, tls, settings: settings.clone(), connections, shutdown: shutdown.clone() });
+    let host = Arc::new(Host { http, router, entry, tls, settings: settings.clone(), connections, shutdown: shutdown.clone() });
     let mut served = JoinSet::new();
     let mut told = None;
     loop {
@@ -119,7 +123,7 @@ impl Host {
         match self.connections.admit(address, &self.settings.limits) {
             Ok(place) => {
                 let host = self.clone();
-                served.spawn(async move { host.serve(stream, address, place).await });
+                served.spawn(REFUSED.scope(Cell::new(false), async move { host.serve(stream, address, place).await }));
             }
             Err(full) => {
                 if told.is_none_or(|told| told.elapsed() >= REFUSAL_LOG_INTERVAL) {
@@ -164,7 +168,7 @@ impl Host {
         let activity = Arc::new(Activity::new());
         let mut lifetime = Lifetime::new(activity.clone(), &self.settings);
         let line = Line::new(stream, activity.clone(), self.settings.limits.stall_timeout());
-        let calls = Calls { router: self.router.clone(), peer, activity };
+        let calls = Calls { router: self.router.clone(), entry: self.entry.clone(), peer, activity };
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(line), calls));
         loop {
             tokio::select! {

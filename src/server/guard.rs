@@ -16,27 +16,26 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::app::Admission;
+use crate::app::Slot;
 use crate::audit::Audit;
-use crate::auth::access_of;
 use crate::error::Error;
 use crate::server::admission;
+use crate::server::entry::NotLetIn;
 use crate::telemetry::CurrentCall;
 
 /// What every call is guarded by, and a door that can tell errors.
 #[derive(Clone)]
 pub(super) struct Guard {
     pub(super) limit: Duration,
-    pub(super) admission: Arc<Admission>,
     pub(super) audit: Arc<Audit>,
     pub(super) refuse: fn(Error) -> Response,
 }
 
-/// Refuses a call that the service is too busy for, before anything of it is looked at. Ends another at the earlier of its caller's
-/// deadline and the service's limit, and keeps a panic from taking the connection along.
+/// Refuses a call that was not let in. Ends another at the earlier of its caller's deadline and the service's limit, and keeps a panic from
+/// taking the connection along.
 pub(super) async fn guarded(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let timeout = grpc_timeout(request.headers());
-    let limit = timeout.map_or(guard.limit, |timeout| timeout.min(guard.limit));
+    let limit = patience(request.headers(), guard.limit);
     let (deadline, refuse) = (Instant::now() + limit, guard.refuse);
     let response = admitted(guard, limit, request, next).await;
     match timeout {
@@ -46,14 +45,12 @@ pub(super) async fn guarded(State(guard): State<Guard>, request: Request, next: 
     }
 }
 
-async fn admitted(guard: Guard, limit: Duration, request: Request, next: Next) -> Response {
-    if !admission::may_refuse(request.uri().path()) {
-        return guard.serve(limit, request, next).await;
+async fn admitted(guard: Guard, limit: Duration, mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<NotLetIn>().is_some() {
+        return (guard.refuse)(Error::Overloaded);
     }
-    let slot = match guard.admission.enter(access_of(request.method(), request.uri().path()), limit) {
-        Ok(slot) => slot,
-        Err(error) => return (guard.refuse)(error),
-    };
+    // What is always answered has none.
+    let Some(slot) = request.extensions_mut().remove::<Arc<Slot>>() else { return guard.serve(limit, request, next).await };
     let request = admission::resting(request, &slot);
     // Should the caller go, the slot is left with it.
     let response = slot.clone().scope(guard.serve(limit, request, next)).await;
@@ -124,6 +121,11 @@ impl hyper::body::Body for Until {
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
+}
+
+/// How long a call may take: as long as its caller waits, and no longer than the service's limit.
+pub(super) fn patience(headers: &HeaderMap, limit: Duration) -> Duration {
+    grpc_timeout(headers).map_or(limit, |timeout| timeout.min(limit))
 }
 
 /// The caller's deadline: at most eight digits and a unit.

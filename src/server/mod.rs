@@ -5,6 +5,7 @@ mod admission;
 mod call;
 mod connection;
 mod connections;
+mod entry;
 mod guard;
 mod lifetime;
 mod line;
@@ -31,6 +32,7 @@ use crate::config::ServerSettings;
 use crate::domain::caller::Access;
 use crate::measures::{Admitted, Observed};
 pub use crate::server::connections::Connections;
+use crate::server::entry::Entry;
 use crate::server::guard::{Guard, guarded};
 use crate::server::tls::Tls;
 use crate::telemetry::{CallMetrics, Methods, Metrics, Sources, Telemetry, Tracing};
@@ -77,8 +79,10 @@ pub async fn serve(
     let gate = Gate::new(settings);
     let admin = admin(&app, &connections, &gate, telemetry, &observer, &drained)?;
     let router = doors(app, health, &gate, &observer, settings)?;
+    let per_connection = settings.limits.max_calls_per_connection;
+    let entry = Entry::new(gate.admission, settings.request_timeout(), per_connection, observer.calls);
     tracing::info!(tls = tls.is_some(), %address, "listening");
-    connection::accept(listener, router, tls, connections, settings, shutdown).await;
+    connection::accept(listener, router, Arc::new(entry), tls, connections, settings, shutdown).await;
     // The last deletions get their receipts, too.
     drained.cancel();
     let loops = async {
@@ -181,8 +185,7 @@ fn doors(
     settings: &ServerSettings,
 ) -> std::io::Result<Router> {
     let guard = |refuse| {
-        let Gate { admission, audit } = gate.clone();
-        let guard = Guard { limit: settings.request_timeout(), admission, audit, refuse };
+        let guard = Guard { limit: settings.request_timeout(), audit: gate.audit.clone(), refuse };
         move |services: Router| observer.watch(services.layer(from_fn_with_state(guard, guarded)))
     };
     let mut router = grpc::router(app.clone(), health, guard(grpc::error_response));

@@ -138,7 +138,9 @@ fn causes(error: &Error) -> String {
     texts.join(": ")
 }
 
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+/// The id of a call: the one that it brings, or a new one.
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     let brought = headers
         .get(REQUEST_ID_HEADER)
         .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -67,6 +67,14 @@ impl CallMetrics {
     #[must_use]
     pub fn new(methods: Methods) -> Self {
         Self { methods, ..Self::default() }
+    }
+
+    /// Counts a call of gRPC that was refused before any layer saw it.
+    pub fn refused<B>(&self, request: &Request<B>, code: &'static str, reason: &'static str, took: Duration) {
+        if let Name::Rpc(rpc_method) = self.methods.name_of(request) {
+            let labels = RpcLabels { rpc_system_name: "grpc", rpc_method, rpc_response_status_code: code, error_type: reason };
+            self.rpc.0.get_or_create(&labels).observe(took.as_secs_f64());
+        }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {

@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::{AdminListen, LogFormat, LogSettings, TelemetrySettings};
 use crate::measures::{CALLS, STATEMENTS};
-pub use crate::telemetry::calls::{CurrentCall, REQUEST_ID_HEADER, current_request_id, log, trace};
+pub use crate::telemetry::calls::{CurrentCall, REQUEST_ID_HEADER, current_request_id, log, request_id, trace};
 pub use crate::telemetry::measured::{CallMetrics, measure};
 pub use crate::telemetry::metrics::{Metrics, Sources};
 pub use crate::telemetry::names::Methods;

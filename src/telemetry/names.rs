@@ -30,7 +30,7 @@ impl Methods {
     }
 
     /// The name of a call.
-    pub(super) fn name_of(&self, request: &Request) -> Name {
+    pub(super) fn name_of<B>(&self, request: &Request<B>) -> Name {
         if is_grpc(request.headers()) {
             let path = request.uri().path();
             let known = self.0.get(path.strip_prefix('/').unwrap_or(path));

@@ -39,6 +39,7 @@ fn a_setting_out_of_its_range_is_refused_and_its_ends_are_not() {
         ("--max-connections", 1, 1_000_000),
         ("--max-connections-per-address", 1, 1_000_000),
         ("--max-concurrent-streams", 1, 10_000),
+        ("--max-calls-per-connection", 1, 10_000),
         ("--max-header-kib", 8, 256),
         ("--handshake-timeout-seconds", 1, 60),
         ("--header-timeout-seconds", 1, 600),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use deskledger::config::{AdmissionSettings, ServerSettings};
+use deskledger::config::{AdmissionSettings, LimitSettings, ServerSettings};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use prost::Message;
 use serde_json::json;
 use sqlx::Connection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +15,8 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use crate::support::database::TestDatabase;
+use crate::support::frames::{ACK, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, request};
+use crate::support::raw_line::{RawLine, frame};
 use crate::support::world::default_settings;
 use crate::support::{Actor, World, pb, refusal};
 
@@ -25,6 +28,13 @@ async fn small_world() -> World {
     let defaults = default_settings();
     let admission = AdmissionSettings { max_calls_in_flight: 32, ..defaults.admission.clone() };
     World::on(TestDatabase::create().await, ServerSettings { admission, token_cache_seconds: 60, ..defaults }).await
+}
+
+/// A service that works on so many calls of one connection at a time.
+async fn narrow_world(max_calls_per_connection: u32) -> World {
+    let defaults = default_settings();
+    let limits = LimitSettings { max_calls_per_connection, ..defaults.limits.clone() };
+    World::on(TestDatabase::create().await, ServerSettings { limits, ..defaults }).await
 }
 
 async fn rename(mut actor: Actor, id: i64) -> Result<pb::Ticket, Status> {
@@ -71,6 +81,120 @@ async fn a_busy_service_refuses_more_writes_at_once_and_goes_on_with_reads_and_h
         assert_eq!(outcome.expect("what was taken in is served").channel_name, "renamed");
     }
     rename(actor, ticket.id).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_refusal_for_being_busy_is_told_as_any_other_in_the_form_of_its_call() {
+    let world = narrow_world(1).await;
+    let mut actor = world.actor().await;
+    let (ticket, _) = actor.ticket_with(1).await;
+    let mut other = world.database.connect().await;
+    let mut lock = other.begin().await.expect("a transaction");
+    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let body = || frame(&pb::ReopenTicketRequest { id: ticket.id, ..Default::default() }.encode_to_vec());
+    for (form, answered, origin, id) in [
+        ("application/grpc", "application/grpc", None, "mine-1"),
+        ("application/grpc+proto", "application/grpc", None, "no id"),
+        ("application/grpc-web+proto", "application/grpc-web+proto", None, "mine-2"),
+        ("application/grpc", "application/grpc", Some("https://desk.example.com"), "mine-3"),
+    ] {
+        let mut line = RawLine::new(&world, &actor.token).await;
+        let waiting = line.begin("TicketService/ReopenTicket", body()).await;
+        let headers = [("content-type", form), ("x-request-id", id), ("origin", origin.unwrap_or("-"))];
+        let headers = &headers[..2 + usize::from(origin.is_some())];
+        let answer = line.call("TicketService/ReopenTicket", headers, body()).await;
+
+        assert_eq!(answer.headers["content-type"], answered);
+        let told = answer.headers["x-request-id"].to_str().expect("text").to_owned();
+        assert!(told == id || (id.contains(' ') && told.len() == 32), "{told}");
+        if !form.contains("web") {
+            let refused = refusal(answer.status());
+            assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "OVERLOADED"));
+            let details = answer.status().get_error_details();
+            assert_eq!(details.request_info().expect("the id").request_id, told);
+            assert_eq!(details.retry_info().expect("a delay").retry_delay, Some(Duration::from_secs(1)));
+        }
+        waiting.abort();
+    }
+    lock.rollback().await.expect("the lock is given back");
+}
+
+#[tokio::test]
+async fn one_connection_has_only_its_share_of_the_calls_that_are_worked_on_at_either_door() {
+    let calls = 3;
+    let world = narrow_world(calls).await;
+    let mut actor = world.actor().await;
+    let (ticket, messages) = actor.ticket_with(1).await;
+    let mut other = world.database.connect().await;
+    let mut lock = other.begin().await.expect("a transaction");
+    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let mut writes: FuturesUnordered<_> = (0..=calls).map(|_| rename(actor.clone(), ticket.id)).collect();
+    let refused = writes.next().await.expect("a call").expect_err("one of them is one too many");
+    assert_eq!(refusal(&refused).reason, "OVERLOADED");
+
+    let mut line = RawLine::new(&world, &actor.token).await;
+    let rename_path = format!("/platform/v1/tickets/{}", ticket.id);
+    let mut waiting = Vec::new();
+    for _ in 0..calls {
+        waiting.push(line.begin_rest("PATCH", &rename_path, br#"{"channelName": "renamed"}"#).await);
+    }
+    let refused = line.rest("GET", "/platform/v1/tickets", b"").await;
+    assert_eq!(refused.http.as_u16(), 429, "{:?}", refused.body);
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(line.rest("GET", "/docs", b"").await.http.as_u16(), 200, "what asks no database is always answered");
+
+    let mut elsewhere = world.actor().await;
+    assert_eq!(elsewhere.list(ticket.id).await, messages, "another connection has its own share");
+    lock.rollback().await.expect("the lock is given back");
+    while let Some(outcome) = writes.next().await {
+        outcome.expect("as many as it may have are served");
+    }
+    for answer in waiting {
+        assert_eq!(answer.await.expect("no panic").http.as_u16(), 200);
+    }
+    assert_eq!(line.rest("GET", "/platform/v1/tickets", b"").await.http.as_u16(), 200, "there is room again");
+    assert_eq!(actor.list(ticket.id).await, messages);
+}
+
+#[tokio::test]
+async fn calls_that_are_refused_before_their_bodies_come_cost_no_connection() {
+    let world = narrow_world(1).await;
+    let mut actor = world.actor().await;
+    let (ticket, _) = actor.ticket_with(1).await;
+    let mut other = world.database.connect().await;
+    let mut lock = other.begin().await.expect("a transaction");
+    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let mut frames = Frames::connect(&world.address, &[]).await;
+    let bearer = format!("Bearer {}", actor.token);
+    let headers = [("content-type", "application/grpc"), ("te", "trailers"), ("authorization", bearer.as_str())];
+    let call = request("POST", "/deskledger.v1.TicketService/ReopenTicket", &headers);
+    let body = frame(&pb::ReopenTicketRequest { id: ticket.id, ..Default::default() }.encode_to_vec());
+    // This one has the only place.
+    frames.send(HEADERS, END_HEADERS, 1, &call).await;
+    frames.send(DATA, END_STREAM, 1, &body).await;
+    for round in 0..4 {
+        let streams = || (0..100).map(|number| 2 * (round * 100 + number) + 3);
+        for stream in streams() {
+            frames.send(HEADERS, END_HEADERS, stream, &call).await;
+        }
+        frames.send(PING, 0, 0, b"8 bytes.").await;
+        while frames.wait_for(PING).await.expect("the service has seen them").flags != ACK {}
+        for stream in streams() {
+            frames.send(DATA, END_STREAM, stream, &body).await;
+        }
+        for _ in streams() {
+            let answer = loop {
+                let came = frames.next().await.expect("the connection goes on");
+                assert!(![RST_STREAM, GOAWAY].contains(&came.kind), "{came:?}");
+                if came.kind == HEADERS {
+                    break came;
+                }
+            };
+            assert_eq!(answer.flags, END_HEADERS | END_STREAM, "a refusal is headers and nothing else");
+        }
+    }
+    lock.rollback().await.expect("the lock is given back");
+    assert_eq!(frames.wait_for(HEADERS).await.expect("the one that was taken in is answered").stream, 1);
 }
 
 #[tokio::test]
@@ -125,6 +249,8 @@ async fn a_call_that_ends_in_any_way_makes_room() {
             // The client looks at the clock too, and may be first.
             assert!(matches!(outcome.expect_err("the ticket is locked").code(), Code::DeadlineExceeded | Code::Cancelled));
         }
+        // What was sent after they were taken back is answered: the service knows of it.
+        actor.list(ticket.id).await;
     }
     lock.rollback().await.expect("the lock is given back");
     for _ in 0..2 * LIMIT {
