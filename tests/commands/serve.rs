@@ -67,11 +67,15 @@ async fn a_call_with_a_deadline_that_is_met_leaves_nothing_in_the_log() {
 
 #[tokio::test]
 async fn a_second_signal_ends_a_service_at_once_whatever_is_in_flight() {
-    let database = TestDatabase::create().await;
-    let mut service = Service::on(&database, &["--drain-seconds", "600"]);
+    let world = World::new().await;
+    let token = world.actor().await.token;
+    let mut service = Service::on(&world.database, &["--drain-seconds", "600"]);
     let mut stream = TcpStream::connect(service.address()).expect("the service listens");
     // A call whose body never comes. The service asks for the body, so it has the call.
-    let call = "POST /desk/api/v2/conversationmessages/webhooks.json HTTP/1.1\r\nHost: desk\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    let call = format!(
+        "POST /desk/api/v2/conversationmessages/webhooks.json HTTP/1.1\r\nHost: desk\r\nSENDBIRDDESKAPITOKEN: {token}\r\n\
+         Content-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    );
     stream.write_all(call.as_bytes()).expect("the call is sent");
     let mut line = String::new();
     BufReader::new(&stream).read_line(&mut line).expect("an answer");
