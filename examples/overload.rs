@@ -29,8 +29,6 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 const TICKETS: usize = 64;
-/// How many messages a list answers.
-const PAGE: usize = 50;
 const TEXT: &str = "a message of an ordinary length, as people write them when they ask where their parcel is";
 /// How many callers look for the most that is answered, one number after the other.
 const CALLERS: [usize; 3] = [64, 256, 512];
@@ -55,6 +53,9 @@ struct Arguments {
     /// How many times the peak is offered
     #[arg(long, default_value_t = 3.0)]
     times: f64,
+    /// How many messages a list answers, 1 to 1000
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    page: u16,
     /// Connections; each carries 128 calls at a time at most
     #[arg(long, default_value_t = 16)]
     connections: usize,
@@ -111,10 +112,10 @@ impl Load {
                     framed(&CreateChatMessageRequest { ticket_id, chat_message: Some(message()), ..Default::default() })
                 }
                 Kind::Lists => {
-                    let chat_messages = vec![message(); PAGE];
+                    let chat_messages = vec![message(); arguments.page.into()];
                     let batch = BatchCreateChatMessagesRequest { ticket_id, chat_messages, ..Default::default() };
                     load.scene(arguments.address, "ChatMessageService/BatchCreateChatMessages", &batch).await?;
-                    framed(&ListChatMessagesRequest { ticket_id, ..Default::default() })
+                    framed(&ListChatMessagesRequest { ticket_id, page_size: arguments.page.into(), ..Default::default() })
                 }
             });
         }

@@ -12,7 +12,7 @@ pub struct AdmissionSettings {
     #[arg(long, env = "DESKLEDGER_MAX_CALLS_IN_FLIGHT", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(32..=65_536))]
     pub max_calls_in_flight: u32,
     /// Milliseconds that half of the calls may take before fewer are taken on at a time, 10 to 60000
-    #[arg(long, env = "DESKLEDGER_LATENCY_TARGET_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    #[arg(long, env = "DESKLEDGER_LATENCY_TARGET_MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub latency_target_ms: u64,
     /// Calls that read which a token may make in a minute at each process, 0 to 100000000; 0 is no limit. A sixth of them may come at once
     #[arg(long, env = "DESKLEDGER_READS_PER_MINUTE", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000_000))]
