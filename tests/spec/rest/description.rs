@@ -39,6 +39,24 @@ fn the_document_describes_the_operations_that_the_router_has_and_no_others() {
 }
 
 #[test]
+fn the_document_has_the_codes_of_all_errors_and_says_what_each_means() {
+    // The table of all errors, which is compared with the errors themselves (`tests/spec/errors.rs`).
+    let errors = include_str!("../../../docs/API.md");
+    let is_code = |word: &&str| word.starts_with("desk") && word.ends_with(|end: char| end.is_ascii_digit());
+    let codes: BTreeSet<&str> =
+        errors.lines().filter(|line| line.starts_with("| `")).flat_map(|line| line.split('`')).filter(is_code).collect();
+    let document = document();
+    let told = &document["components"]["schemas"]["Error"]["properties"]["code"];
+    let listed: BTreeSet<&str> = told["enum"].as_array().expect("the codes").iter().filter_map(Value::as_str).collect();
+    let missing: Vec<&&str> = codes.difference(&listed).collect();
+    assert!(codes.len() > 5 && missing.is_empty(), "{missing:?} of {codes:?}");
+    let description = told["description"].as_str().expect("what they mean");
+    for code in listed {
+        assert!(description.contains(&format!("`{code}`")), "{code}");
+    }
+}
+
+#[test]
 fn every_operation_says_what_a_client_must_know() {
     let document = document();
     let mut ids = BTreeSet::new();
