@@ -70,7 +70,7 @@ impl Entry {
     }
 }
 
-/// Whether a call is gRPC as it stands in the book, whose refusal is a few headers: not from a browser, which wants more of them.
+/// Whether a call is gRPC over HTTP/2 by a program, whose refusal is a few headers: a browser, which names its origin, wants more of them.
 fn is_plain_grpc<B>(request: &Request<B>) -> bool {
     let kind = request.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
     let subtype = kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')));

@@ -4,13 +4,14 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::Code;
 use tonic::transport::Endpoint;
@@ -37,7 +38,8 @@ fn older(arguments: &[&str]) -> Command {
 struct Load {
     /// Each round of a caller goes to the next of these.
     targets: Arc<Mutex<Vec<Actor>>>,
-    rounds: Vec<Arc<AtomicUsize>>,
+    /// How many rounds each caller has done.
+    rounds: Vec<watch::Receiver<usize>>,
     stop: Arc<AtomicBool>,
     callers: Vec<JoinHandle<Vec<i64>>>,
 }
@@ -45,24 +47,24 @@ struct Load {
 impl Load {
     fn start(first: Actor) -> Self {
         let (targets, stop) = (Arc::new(Mutex::new(vec![first])), Arc::new(AtomicBool::new(false)));
-        let rounds: Vec<_> = (0..CALLERS).map(|_| Arc::new(AtomicUsize::new(0))).collect();
-        let caller = |(caller, rounds): (usize, &Arc<AtomicUsize>)| {
-            let (targets, stop, rounds) = (targets.clone(), stop.clone(), rounds.clone());
+        let (counters, rounds): (Vec<_>, Vec<_>) = (0..CALLERS).map(|_| watch::channel(0)).unzip();
+        let caller = |(caller, rounds): (usize, watch::Sender<usize>)| {
+            let (targets, stop) = (targets.clone(), stop.clone());
             tokio::spawn(async move {
                 let mut tickets = Vec::new();
                 while !stop.load(Ordering::SeqCst) {
-                    let round = rounds.load(Ordering::SeqCst);
+                    let round = *rounds.borrow();
                     let target = {
                         let targets = targets.lock().expect("no caller panics with it");
                         targets[(caller + round) % targets.len()].clone()
                     };
                     tickets.push(work(target).await);
-                    rounds.store(round + 1, Ordering::SeqCst);
+                    rounds.send_replace(round + 1);
                 }
                 tickets
             })
         };
-        let callers = rounds.iter().enumerate().map(caller).collect();
+        let callers = counters.into_iter().enumerate().map(caller).collect();
         Self { targets, rounds, stop, callers }
     }
 
@@ -70,11 +72,9 @@ impl Load {
     async fn go_on(&self, rounds: usize) {
         let reached = async {
             for counted in &self.rounds {
-                let until = counted.load(Ordering::SeqCst) + 1 + rounds;
-                while counted.load(Ordering::SeqCst) < until {
-                    assert!(self.callers.iter().all(|caller| !caller.is_finished()), "a call failed");
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
+                let mut counted = counted.clone();
+                let until = *counted.borrow() + 1 + rounds;
+                counted.wait_for(|done| *done >= until).await.expect("no call fails");
             }
         };
         tokio::time::timeout(PATIENCE, reached).await.expect("the callers go on");
@@ -124,8 +124,8 @@ async fn work(mut actor: Actor) -> i64 {
 
     let hold = pb::PlaceHoldRequest { id: ticket.id, reason: "a matter".to_owned(), ..Default::default() };
     actor.tickets.place_hold(hold).await.expect("it is held");
-    let held = actor.delete(ticket.id, stored[2].id).await.expect_err("the ticket is held");
-    assert_eq!(held.code(), Code::FailedPrecondition, "{held:?}");
+    let refused = actor.delete(ticket.id, stored[2].id).await.expect_err("the ticket is held");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
     let release = pb::ReleaseHoldRequest { id: ticket.id, reason: "it is over".to_owned(), ..Default::default() };
     actor.tickets.release_hold(release).await.expect("it is released");
     actor.reopen(ticket.id).await;

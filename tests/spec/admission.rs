@@ -6,7 +6,7 @@ use deskledger::config::{AdmissionSettings, LimitSettings, ServerSettings};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use prost::Message;
 use serde_json::json;
-use sqlx::Connection;
+use sqlx::PgConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
@@ -37,6 +37,21 @@ async fn narrow_world(max_calls_per_connection: u32) -> World {
     World::on(TestDatabase::create().await, ServerSettings { limits, ..defaults }).await
 }
 
+/// While there is one, no write gets at a ticket.
+struct TicketsLock(PgConnection);
+
+impl TicketsLock {
+    async fn take(database: &TestDatabase) -> Self {
+        let mut connection = database.connect().await;
+        sqlx::raw_sql("begin; select from tickets for update").execute(&mut connection).await.expect("the lock is free");
+        Self(connection)
+    }
+
+    async fn release(mut self) {
+        sqlx::raw_sql("rollback").execute(&mut self.0).await.expect("the lock is given back");
+    }
+}
+
 async fn rename(mut actor: Actor, id: i64) -> Result<pb::Ticket, Status> {
     actor.update(pb::Ticket { id, channel_name: "renamed".to_owned(), ..Default::default() }, &[]).await
 }
@@ -47,9 +62,7 @@ async fn a_busy_service_refuses_more_writes_at_once_and_goes_on_with_reads_and_h
     let key = world.webhook_key("acme", "key", "secret").await;
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.ticket_with(1).await;
-    let mut other = world.database.connect().await;
-    let mut lock = other.begin().await.expect("a transaction");
-    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let lock = TicketsLock::take(&world.database).await;
 
     let calls = 8;
     let mut writes: FuturesUnordered<_> = (0..LIMIT + calls).map(|_| rename(actor.clone(), ticket.id)).collect();
@@ -76,7 +89,7 @@ async fn a_busy_service_refuses_more_writes_at_once_and_goes_on_with_reads_and_h
     let described = crate::spec::reflection::services_v1(world.channel().await).await;
     assert!(!described.is_empty());
 
-    lock.rollback().await.expect("the lock is given back");
+    lock.release().await;
     while let Some(outcome) = writes.next().await {
         assert_eq!(outcome.expect("what was taken in is served").channel_name, "renamed");
     }
@@ -88,9 +101,7 @@ async fn a_refusal_for_being_busy_is_told_as_any_other_in_the_form_of_its_call()
     let world = narrow_world(1).await;
     let mut actor = world.actor().await;
     let (ticket, _) = actor.ticket_with(1).await;
-    let mut other = world.database.connect().await;
-    let mut lock = other.begin().await.expect("a transaction");
-    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let lock = TicketsLock::take(&world.database).await;
     let body = || frame(&pb::ReopenTicketRequest { id: ticket.id, ..Default::default() }.encode_to_vec());
     for (form, answered, origin, id) in [
         ("application/grpc", "application/grpc", None, "mine-1"),
@@ -116,7 +127,7 @@ async fn a_refusal_for_being_busy_is_told_as_any_other_in_the_form_of_its_call()
         }
         waiting.abort();
     }
-    lock.rollback().await.expect("the lock is given back");
+    lock.release().await;
 }
 
 #[tokio::test]
@@ -125,9 +136,7 @@ async fn one_connection_has_only_its_share_of_the_calls_that_are_worked_on_at_ei
     let world = narrow_world(calls).await;
     let mut actor = world.actor().await;
     let (ticket, messages) = actor.ticket_with(1).await;
-    let mut other = world.database.connect().await;
-    let mut lock = other.begin().await.expect("a transaction");
-    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let lock = TicketsLock::take(&world.database).await;
     let mut writes: FuturesUnordered<_> = (0..=calls).map(|_| rename(actor.clone(), ticket.id)).collect();
     let refused = writes.next().await.expect("a call").expect_err("one of them is one too many");
     assert_eq!(refusal(&refused).reason, "OVERLOADED");
@@ -145,7 +154,7 @@ async fn one_connection_has_only_its_share_of_the_calls_that_are_worked_on_at_ei
 
     let mut elsewhere = world.actor().await;
     assert_eq!(elsewhere.list(ticket.id).await, messages, "another connection has its own share");
-    lock.rollback().await.expect("the lock is given back");
+    lock.release().await;
     while let Some(outcome) = writes.next().await {
         outcome.expect("as many as it may have are served");
     }
@@ -161,9 +170,7 @@ async fn calls_that_are_refused_before_their_bodies_come_cost_no_connection() {
     let world = narrow_world(1).await;
     let mut actor = world.actor().await;
     let (ticket, _) = actor.ticket_with(1).await;
-    let mut other = world.database.connect().await;
-    let mut lock = other.begin().await.expect("a transaction");
-    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let lock = TicketsLock::take(&world.database).await;
     let mut frames = Frames::connect(&world.address, &[]).await;
     let bearer = format!("Bearer {}", actor.token);
     let headers = [("content-type", "application/grpc"), ("te", "trailers"), ("authorization", bearer.as_str())];
@@ -193,7 +200,7 @@ async fn calls_that_are_refused_before_their_bodies_come_cost_no_connection() {
             assert_eq!(answer.flags, END_HEADERS | END_STREAM, "a refusal is headers and nothing else");
         }
     }
-    lock.rollback().await.expect("the lock is given back");
+    lock.release().await;
     assert_eq!(frames.wait_for(HEADERS).await.expect("the one that was taken in is answered").stream, 1);
 }
 
@@ -230,9 +237,7 @@ async fn a_call_that_ends_in_any_way_makes_room() {
     let world = small_world().await;
     let mut actor = world.actor().await;
     let ticket = actor.open_ticket().await;
-    let mut other = world.database.connect().await;
-    let mut lock = other.begin().await.expect("a transaction");
-    sqlx::query("select from tickets for update").execute(&mut *lock).await.expect("no write gets at the ticket");
+    let lock = TicketsLock::take(&world.database).await;
     for _ in 0..3 {
         // Each gives up: by its deadline, which the service sees too.
         let calls: FuturesUnordered<_> = (0..LIMIT)
@@ -252,7 +257,7 @@ async fn a_call_that_ends_in_any_way_makes_room() {
         // What was sent after they were taken back is answered: the service knows of it.
         actor.list(ticket.id).await;
     }
-    lock.rollback().await.expect("the lock is given back");
+    lock.release().await;
     for _ in 0..2 * LIMIT {
         // Refusals make room as well.
         assert_eq!(refusal(&rename(actor.clone(), -1).await.expect_err("there is none")).reason, "TICKET_NOT_FOUND");
